@@ -1,0 +1,136 @@
+"""The interface of a replica, which both cores implement with the same names and the same bytes.
+
+One turn of a driver (the edge or the simulator): `clock`, any number of feeds, `turn`, then the drains.
+A replica never calls back; it is asked. Everything is single-threaded.
+"""
+
+from typing import Protocol, TypedDict
+
+
+class Config(TypedDict, total=False):
+    """Settings of one replica; `make_config` in `config.py` fills in what is missing."""
+
+    cell_id: int  # u64, seeds every checksum
+    replica: int  # own id, 1..replicas
+    replicas: int  # members are 1..replicas
+    incarnation: int
+    seed: int  # u64, all randomness of the replica comes from it
+    clients: list[str]  # "host:port" where each replica listens for clients, by id - 1 (for MOVED)
+    lease_us: int  # how long a grant binds a replica
+    lease_master_us: int  # how long the master relies on it: shorter by the drift bound
+    beat_us: int  # heartbeat period
+    election_us: int  # upper end of the random wait on top of the lease
+    window: int  # instances in flight, 1..WINDOW_MAX
+    batch_bytes: int  # a batch takes operations until it is this large
+    value_bytes_max: int  # the largest argument of a request
+    wait_master_us: int  # how long a request waits for a master before -CLUSTERDOWN
+    write_timeout_us: int  # after that the outcome of a write is unknown
+    redirect: int  # 0 auto, 1 always MOVED, 2 always forward
+
+
+class Status(TypedDict):
+    """What INFO and `status` show; all of it as of the last turn."""
+
+    role: str  # "master", "candidate" or "replica"
+    serving: bool  # a master whose epoch instance is applied
+    master: int  # replica id, 0 when unknown
+    sequence_number: int
+    epoch: int
+    instance_committed: int
+    instance_applied: int
+    lease_us_left: int  # of the master's lease; 0 on others
+    voting: bool
+    heard: list[int]  # replica ids that acknowledged within one lease (only the master knows), own included
+    keys: int
+    keys_expiring: int
+    state_sum: int  # order-independent sum over all entries
+    operations: int  # operations applied
+    reads: int  # reads answered
+    clients: int
+    log_position: int
+    time_ms: int  # the time in force
+    promised: int
+    elections: int  # times this replica became serving master
+
+
+class Replica(Protocol):
+    """A replica, fed and drained. Connection ids are small integers that the driver assigns and may reuse after
+    `close_client`; streams of forwarded clients are the replica's own affair."""
+
+    def __init__(self, config: Config) -> None: ...
+
+    # --- start: the log is replayed before anything else is fed
+    def feed_log(self, data: bytes | memoryview) -> int:
+        """Replay whole groups from the start of `data`; returns the bytes consumed (a multiple of 64). Stops before
+        the first byte that does not begin a complete valid group; what that means is `log/recovery.py`'s affair."""
+
+    def start(self, boot_us: int, wall_ms: int) -> None:
+        """End of replay: begins the silence of one lease."""
+
+    # --- feeds
+    def clock(self, boot_us: int, wall_ms: int) -> None:
+        """The time. To be sampled anew after bytes were received and before they are fed: a grant must never seem
+        older than the frame that it answers."""
+
+    def open_client(self, conn: int) -> None: ...
+    def feed_client(self, conn: int, data: bytes) -> None: ...
+    def close_client(self, conn: int) -> None:
+        """The connection is gone. Never called back by the replica; ids may be reused at once."""
+
+    def open_peer(self, peer: int, channel: int) -> None:
+        """A handshake succeeded; whatever was queued for an older connection is dropped."""
+
+    def feed_peer(self, peer: int, channel: int, data: bytes) -> bool:
+        """Bytes after the handshake. False: a bad frame; the driver closes that connection."""
+
+    def close_peer(self, peer: int, channel: int) -> None: ...
+    def durable(self, position: int) -> None:
+        """Everything below this log position is as durable as the policy asks."""
+
+    def read_done(self, position: int, data: bytes) -> None:
+        """Answer to one of `drain_reads`, in order; empty `data` when the read failed."""
+
+    def turn(self, boot_us: int, wall_ms: int) -> None:
+        """End of a turn, with a freshly sampled clock: timers, sealing, then the lease check that releases reads."""
+
+    # --- drains
+    def drain_clients(self) -> list[int]:
+        """Connections that have output, want to be closed, or may be read again, each once."""
+
+    def drain_client(self, conn: int) -> bytes:
+        """Released output; all of it is taken. To send piecewise the driver keeps the rest and does not drain."""
+
+    def wants_client(self, conn: int) -> bool:
+        """May the driver read from this connection? False is back-pressure."""
+
+    def is_closing(self, conn: int) -> bool:
+        """True once the driver should close the connection after sending its output; it then calls close_client."""
+
+    def drain_calls(self) -> list[tuple[int, list[bytes]]]:
+        """Requests that Python answers (`server/commands.py`); each pauses its connection until `answer`."""
+
+    def answer(self, conn: int, reply: bytes, close: bool = False) -> None: ...
+    def set_client(self, conn: int, resp: int, redirect: bool) -> None:
+        """RESP version (2 or 3), and whether this connection asked for redirects (CLUSTER, READONLY)."""
+
+    def drain_peer(self, peer: int, channel: int) -> bytes: ...
+    def drain_disk(self) -> tuple[int, bytes, bool] | None:
+        """The next group: (position, bytes, must be synced whatever the policy). None while one is under way
+        (until `durable` reached its end) or when there is nothing to write."""
+
+    def drain_reads(self) -> list[tuple[int, int]]:
+        """Disk reads wanted: (log position, length)."""
+
+    def wakeup(self) -> int:
+        """When `turn` must be called at the latest (boot_us)."""
+
+    # --- looking
+    def status(self) -> Status: ...
+    def rows(self) -> dict[str, int]:
+        """How often each named row of the acceptor and the coordinator was taken."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The stored value, without lease or order: for tests and inspection only."""
+
+    def applied(self) -> list[tuple[int, int]]:
+        """(instance, value checksum) applied since the last call, at most 4096 kept: for the simulator's checks."""

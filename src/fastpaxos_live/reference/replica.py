@@ -1,0 +1,714 @@
+"""The replica: clients above, log below, fed and drained. See `_api.Replica` for every public method.
+
+Order on a connection is strict. A request is executed at once only if nothing before it is outstanding; else its
+reply is a hook in the batch that the outstanding ones are in, run when that batch is applied.
+"""
+
+from collections import deque
+
+from .db_apply import is_due, run, slot
+from .db_ops import op_size
+from .db_store import Store
+from .limits import (
+    DISK_BYTES_HIGH, FLIGHT_BYTES_MAX, FORWARD_BYTES_MAX, HOOKED_READS_MAX, OUTPUT_BYTES_MAX, REQUEST_SLACK,
+    STALLED_BYTES_MAX,
+)
+from .log_acceptor import ROWS as ACCEPTOR_ROWS
+from .log_coordinator import FOLLOWER, OPENING, PREPARING, SERVING
+from .log_coordinator import ROWS as COORDINATOR_ROWS
+from .log_frame import (
+    EPOCH, FORWARD, HANGUP, NOOP, OPERATIONS, REPLIES, VALUE_BYTES, Frame, value_encode, value_header,
+)
+from .log_paxos import PaxosLog
+from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
+from .resp_fast import CALL, READ, REPLY, encode
+from .resp_parse import BROKEN, MORE, TOO_LARGE
+
+AUTO, MOVED, ALWAYS_FORWARD = range(3)  # `redirect`
+CLOCK_BOUND_MS = 1000  # how far a new master's clock may be ahead of the promisers' median
+APPLIED_MAX = 4096
+
+ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
+ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
+ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
+ERR_TOO_LARGE = b"-ERR request too large\r\n"
+ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
+
+
+class Random:
+    """SplitMix64: all randomness of a replica, the same in both cores."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed & 0xFFFFFFFFFFFFFFFF
+
+    def __call__(self, below: int) -> int:
+        """An integer in 0..below-1 (0 for 0)."""
+        self.state = z = (self.state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        z ^= z >> 31
+        return z % below if below else 0
+
+
+class Replica:
+    """One replica of a cell; the reference implementation of `_api.Replica`."""
+
+    def __init__(self, config: dict) -> None:
+        self.config = config
+        self.seed = config["cell_id"]
+        self.me = config["replica"]
+        self.value_bytes_max = config["value_bytes_max"]
+        self.log = PaxosLog(config, self, Random(config["seed"]))
+        self.store = Store(self.seed)
+        self.epoch = 0
+        self.time_ms = 0  # the time in force: the maximum over all applied values
+        self.sealed_ms = 0  # time of the last value sealed here
+        self.base_ms = 0  # a master's clock: base_ms at base_us, then at the rate of boot time
+        self.base_us = 0
+        self.clients: dict[int, Client] = {}
+        self.streams: list[dict[int, Client]] = [{} for _ in range(config["replicas"] + 1)]
+        self.generation = 0
+        self.open = Batch()
+        self.flights: dict[int, Batch] = {}  # by instance
+        self.ready: deque[Client] = deque()  # may go on
+        self.waiting: list[Client] = []  # wait for room in a batch, or for a master; tried once a turn
+        self.holds: list[Client] = []
+        self.touched: list[Client] = []
+        self.virtual: list[Client] = []  # streams with output
+        self.calls: list[Client] = []
+        self.now = 0
+        self.wall = 0
+        self.masterless = 0  # since when no master is known, 0 while one is
+        self.nudge_at = 0
+        self.sweep_at = 0
+        self.check_at = 0
+        self.operations = 0
+        self.reads = 0
+        self.elections = 0
+        self.history: deque[tuple[int, int]] = deque(maxlen=APPLIED_MAX)
+
+    # --- start
+    def feed_log(self, data: bytes | memoryview) -> int:
+        return self.log.replay(data)
+
+    def start(self, boot_us: int, wall_ms: int) -> None:
+        self.clock(boot_us, wall_ms)
+        self.log.start(boot_us, wall_ms)
+        self.masterless = boot_us
+
+    # --- time
+    def clock(self, boot_us: int, wall_ms: int) -> None:
+        self.now = self.log.now = max(self.now, boot_us)
+        self.wall = self.log.wall = wall_ms
+
+    def _clock_ms(self) -> int:
+        # The master's log time: never behind a value, advances at the rate of boot time.
+        return max(self.sealed_ms, self.time_ms, self.base_ms + (self.now - self.base_us) // 1000)
+
+    def turn(self, boot_us: int, wall_ms: int) -> None:
+        """Steps, in this order because reads are executed before the clock of their lease check was sampled."""
+        self.clock(boot_us, wall_ms)
+        self.log.tick()
+        self._sweep()
+        self._time_out()
+        self._watch_master()
+        self._progress()
+        self._release_reads()
+        self._send_replies()
+
+    def wakeup(self) -> int:
+        if self.ready or self.virtual:
+            return self.now
+        at = min(self.log.wakeup(), self.check_at)
+        if self.waiting and self.masterless:
+            at = min(at, self.masterless + self.config["wait_master_us"])
+        return max(self.now, at)
+
+    def _serving(self) -> bool:
+        return self.log.coordinator.state == SERVING
+
+    def _master(self) -> int:
+        """The master that can be reached now, 0 if none."""
+        if self._serving():
+            return self.me
+        a = self.log.acceptor
+        known = a.master and a.master != self.me and self.now < a.until
+        return a.master if known and self.log.links[a.master][1].up else 0
+
+    def _watch_master(self) -> None:
+        if self._master():
+            self.masterless = 0
+        elif not self.masterless:
+            self.masterless = self.now
+
+    def _sweep(self) -> None:
+        # An idle master sends the time, so that keys due vanish on every replica.
+        due = self.store.next_deadline
+        if self._serving() and self.now >= self.sweep_at and 0 < due <= self._clock_ms():
+            self.sweep_at = self.now + self.config["beat_us"]
+            self.open.force = True
+
+    def _time_out(self) -> None:
+        if self.now < self.check_at:
+            return
+        limit = self.config["write_timeout_us"]
+        self.check_at = self.now + limit // 10
+        for instance in sorted(self.flights):
+            if self.now - self.flights[instance].sealed_us > limit:
+                for _, client, _ in self.flights.pop(instance).hooks:
+                    self._lose(client)
+        for _, client in sorted(self.clients.items()):
+            if client.forwarded and self.now - client.forward_at > limit:
+                self._lose(client)
+
+    def _lose(self, client: Client) -> None:
+        # What became of this client's requests is not known: the only honest answer is the last one.
+        if not client.alive or client.closing:
+            return
+        if not client.holding:
+            client.output += ERR_UNKNOWN
+        self._close(client)
+
+    def _close(self, client: Client) -> None:
+        if client.holding:
+            client.output.clear()  # reads that no lease covered are never sent
+            client.holding = False
+        client.closing = True
+        self._touch(client)
+
+    def _progress(self) -> None:
+        self._resume_waiting()
+        while True:
+            while self.ready:
+                client = self.ready.popleft()
+                client.queued = False
+                self._run(client)
+            if not self._seal() or not self.waiting:
+                return
+            self._resume_waiting()
+
+    def _resume_waiting(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for client in waiting:
+            self._queue(client)
+
+    def _queue(self, client: Client) -> None:
+        if not client.queued:
+            client.queued = True
+            self.ready.append(client)
+
+    def _seal(self) -> bool:
+        """Proposes the open batch, if there is something in it and the window has room."""
+        batch, log = self.open, self.log
+        if not self._serving() or not (batch.count or batch.force or log.dummy):
+            return False
+        flying, size = log.in_flight()
+        if flying >= self.config["window"] or size >= FLIGHT_BYTES_MAX:
+            return False
+        self.sealed_ms = self._clock_ms()
+        value = value_encode(
+            self.seed, self.sealed_ms, self.epoch, batch.count, OPERATIONS, bytes(batch.body))
+        batch.checksum = value_header(value).checksum
+        batch.sealed_us = self.now
+        batch.body.clear()
+        self.open = Batch()
+        log.dummy = False
+        if batch.hooks:
+            self.flights[log.coordinator.proposed + 1] = batch
+        log.propose(value)
+        return True
+
+    # --- what the log asks of its host
+    def deliver(self, instance: int, value: bytes) -> None:
+        """Applies a chosen value. Batches of another epoch have no effect."""
+        header = value_header(value)
+        self.time_ms = max(self.time_ms, header.time_ms)
+        self.store.expire(self.time_ms)
+        batch = self.flights.pop(instance, None)
+        mine = batch is not None and batch.checksum == header.checksum
+        if header.kind == EPOCH:
+            self.epoch += 1
+        elif header.kind == OPERATIONS and header.epoch == self.epoch:
+            self.operations += header.count
+            if mine:
+                self._apply_with_hooks(value, batch)
+                batch = None
+            else:
+                for at in operations(value, VALUE_BYTES):
+                    run(self.store, value, at, self.time_ms, 2, None)
+        if batch is not None:
+            self._fail(batch)
+        self.history.append((instance, header.checksum))
+
+    def _apply_with_hooks(self, value: bytes, batch: Batch) -> None:
+        at = VALUE_BYTES
+        for kind, client, data in batch.hooks:
+            output = client.output if client.alive and not client.closing else None
+            if kind == WRITE_HOOK:
+                run(self.store, value, at, self.time_ms, client.resp, output)
+                at += op_size(value, at)
+            elif output is not None:
+                if kind == READ_HOOK:
+                    run(self.store, data, 0, self.time_ms, client.resp, output)
+                    self.reads += 1
+                else:
+                    output += data
+            self._hooked(client)
+
+    def _fail(self, batch: Batch) -> None:
+        # These operations were definitely not applied.
+        for kind, client, data in batch.hooks:
+            if client.alive and not client.closing:
+                client.output += data if kind == LITERAL_HOOK else ERR_MOVED_ON
+            self._hooked(client)
+
+    def _hooked(self, client: Client) -> None:
+        client.pending -= 1
+        client.replies += 1
+        self._touch(client)
+        self._settle(client)
+
+    def _settle(self, client: Client) -> None:
+        """Nothing before the client's next request is outstanding any more: it may go on."""
+        if client.pending or client.forwarded or client.outbox_count or not client.alive:
+            return
+        client.batch = None
+        client.hooked_reads = 0
+        client.forward_bytes = 0
+        if client.broken and not client.closing:
+            client.output += client.broken
+            client.closing = True
+            self._touch(client)
+        elif client.blocked:
+            self._queue(client)
+
+    def on_role(self) -> None:
+        """Mastership began or ended."""
+        if self._serving():
+            self.elections += 1
+            return
+        batch, self.open = self.open, Batch()
+        self._fail(batch)
+        holds, self.holds = self.holds, []
+        for client in holds:
+            if client.holding:
+                self._close(client)
+
+    def on_opening(self, walls: list[int]) -> None:
+        """A new master's clock starts behind no value, and ahead of the promisers by at most a bound."""
+        median = sorted(walls)[len(walls) // 2]
+        self.base_ms = max(self.time_ms, min(self.wall, median + CLOCK_BOUND_MS))
+        self.base_us = self.now
+        self.sealed_ms = 0
+
+    def gap_value(self, before: bytes) -> bytes:
+        time_ms = value_header(before).time_ms if before else self.time_ms
+        return value_encode(self.seed, time_ms, 0, 0, NOOP, b"")
+
+    def epoch_value(self, number: int) -> bytes:
+        return value_encode(self.seed, self._clock_ms(), 0, 0, EPOCH, number.to_bytes(8, "little"))
+
+    # --- clients
+    def open_client(self, conn: int) -> None:
+        self.clients[conn] = Client(conn, 0, 0, self.value_bytes_max)
+
+    def feed_client(self, conn: int, data: bytes) -> None:
+        client = self.clients[conn]
+        client.input += data
+        if not client.blocked and not client.queued:
+            self._run(client)
+
+    def close_client(self, conn: int) -> None:
+        client = self.clients.pop(conn)
+        client.alive = False
+        self._hang_up(client)
+
+    def wants_client(self, conn: int) -> bool:
+        client = self.clients[conn]
+        if client.closing or client.broken:
+            return False
+        stalled = client.blocked or client.calling
+        limit = STALLED_BYTES_MAX if stalled else self.value_bytes_max + REQUEST_SLACK + STALLED_BYTES_MAX
+        return len(client.input) < limit
+
+    def is_closing(self, conn: int) -> bool:
+        return self.clients[conn].closing
+
+    def drain_clients(self) -> list[int]:
+        touched, self.touched = self.touched, []
+        for client in touched:
+            client.touched = False
+        return [client.id for client in touched if client.alive]
+
+    def drain_client(self, conn: int) -> bytes:
+        client = self.clients[conn]
+        if client.holding:
+            return b""
+        output = bytes(client.output)
+        client.output.clear()
+        client.replies = 0
+        if client.full:
+            client.full = False
+            self._queue(client)
+        return output
+
+    def drain_calls(self) -> list[tuple[int, list[bytes]]]:
+        calls, self.calls = self.calls, []
+        return [(client.id, client.parser.args) for client in calls if client.alive]
+
+    def answer(self, conn: int, reply: bytes, close: bool = False) -> None:
+        client = self.clients[conn]
+        client.output += reply
+        client.replies += 1
+        client.calling = False
+        client.closing = client.closing or close
+        self._touch(client)
+        self._queue(client)
+
+    def set_client(self, conn: int, resp: int, redirect: bool) -> None:
+        client = self.clients[conn]
+        client.resp = resp
+        client.redirect = redirect
+
+    def _touch(self, client: Client) -> None:
+        if not client.touched and client.alive:
+            client.touched = True
+            (self.virtual if client.peer else self.touched).append(client)
+
+    def _run(self, client: Client) -> None:
+        """Executes a client's requests until there is none, or one has to wait."""
+        if client.blocked:
+            client.blocked = client.full = False
+            self._touch(client)
+        while client.alive and not (client.calling or client.closing or client.broken):
+            if len(client.output) > OUTPUT_BYTES_MAX:
+                client.blocked = client.full = True
+                break
+            if not client.parsed and not self._parse(client):
+                break
+            if not self._execute(client):
+                client.blocked = True
+                break
+            client.parsed = False
+        self._forward_outbox(client)
+
+    def _parse(self, client: Client) -> bool:
+        parser = client.parser
+        status = parser.next(client.input, 0)
+        if status == BROKEN:
+            client.input.clear()
+            client.broken = b"-ERR " + parser.error + b"\r\n"
+            self._settle(client)
+            return False
+        del client.input[: parser.consumed]
+        if status == MORE:
+            return False
+        client.parsed = True
+        if status == TOO_LARGE:
+            client.kind, client.data = REPLY, ERR_TOO_LARGE
+        else:
+            client.kind, client.data = encode(parser.args, client.resp)
+        return True
+
+    def _execute(self, client: Client) -> bool:
+        """Executes the parsed request; False if it has to wait (and will be tried again)."""
+        if client.kind == REPLY:
+            return self._reply(client, client.data)
+        if client.kind == CALL:
+            if client.peer:
+                return self._reply(client, ERR_NOT_HERE)
+            if client.pending or client.forwarded or client.outbox_count:
+                return False
+            client.calling = True
+            self.calls.append(client)
+            return True
+        state = self.log.coordinator.state
+        if state == SERVING:
+            if client.forwarded or client.outbox_count:
+                return False
+            return self._read(client) if client.kind == READ else self._write(client)
+        if client.pending:
+            return False
+        if client.peer and state <= PREPARING:
+            return self._reply(client, ERR_MOVED_ON)
+        master = self._master() if state <= PREPARING and not client.peer else 0
+        if master:
+            redirect = self.config["redirect"]
+            if redirect == MOVED or redirect == AUTO and client.redirect:
+                address = self.config["clients"][master - 1]
+                return self._reply(client, b"-MOVED %d %b\r\n" % (slot(client.data, 0), address.encode()))
+            return self._forward(client, master)
+        if self.masterless and self.now - self.masterless > self.config["wait_master_us"]:
+            return self._reply(client, ERR_NO_MASTER)
+        self.waiting.append(client)
+        return False
+
+    def _reply(self, client: Client, reply: bytes) -> bool:
+        if client.forwarded or client.outbox_count:
+            return False
+        if client.pending:
+            client.batch.hook(LITERAL_HOOK, client, reply)
+            return True
+        client.output += reply
+        client.replies += 1
+        self._touch(client)
+        return True
+
+    def _read(self, client: Client) -> bool:
+        if client.pending:
+            if client.hooked_reads == HOOKED_READS_MAX:
+                return False
+            client.hooked_reads += 1
+            client.batch.hook(READ_HOOK, client, client.data)
+        elif is_due(self.store, client.data, 0, self._clock_ms()):
+            self.open.force = True
+            self.open.hook(READ_HOOK, client, client.data)
+        else:
+            run(self.store, client.data, 0, self.time_ms, client.resp, client.output)
+            client.replies += 1
+            self.reads += 1
+            if not client.holding:
+                client.holding = True
+                self.holds.append(client)
+            client.held_since = 0
+        return True
+
+    def _write(self, client: Client) -> bool:
+        batch = self.open
+        if len(batch.body) >= self.config["batch_bytes"] or self.log.disk.backlog() > DISK_BYTES_HIGH:
+            self.waiting.append(client)
+            return False
+        batch.add(client.data)
+        batch.hook(WRITE_HOOK, client, b"")
+        return True
+
+    def _release_reads(self) -> None:
+        """The lease check (PML 5.2): after the reads, with a clock sampled after them, before their replies leave.
+
+        A reply that it does not cover waits for a heartbeat sent after the read: when a majority has answered that
+        one at the own number, nobody else can have been master at the time of the read.
+        """
+        if not self.holds:
+            return
+        c = self.log.coordinator
+        covered = c.may_read(self.now)
+        base = c.lease_base(self.now)
+        still = []
+        for client in self.holds:
+            if not client.holding or not client.alive:
+                continue
+            if covered or 0 < client.held_since <= base:
+                client.holding = False
+                self._touch(client)
+                continue
+            if not client.held_since:
+                client.held_since = self.now
+            still.append(client)
+        self.holds = still
+        if still and self.now >= self.nudge_at:
+            self.nudge_at = self.now + self.config["beat_us"] // 4
+            self.log.beat()
+
+    # --- forwarding
+    def _forward(self, client: Client, master: int) -> bool:
+        busy = client.forwarded or client.outbox_count
+        if client.forward_peer != master:
+            if busy:
+                return False
+            self._hang_up(client)
+            self.generation += 1
+            client.stream = self.generation << 32 | client.id
+            client.forward_peer = master
+            client.forward_seq = client.answered = 0
+        if busy and client.forward_bytes > FORWARD_BYTES_MAX:
+            return False
+        args = client.parser.args
+        request = b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
+        client.outbox += request
+        client.outbox_count += 1
+        client.forward_bytes += len(request)
+        return True
+
+    def _forward_outbox(self, client: Client) -> None:
+        if not client.outbox_count:
+            return
+        count, payload = client.outbox_count, bytes(client.outbox)
+        client.outbox_count = 0
+        client.outbox.clear()
+        sent = self.log.send(client.forward_peer, 1, self.log.frame(
+            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
+            payload=payload))
+        if not sent:
+            self._lose(client)
+            return
+        if not client.forwarded:
+            client.forward_at = self.now
+        client.forward_seq += count
+        client.forwarded += count
+
+    def _hang_up(self, client: Client) -> None:
+        if client.forward_peer:
+            self.log.send(client.forward_peer, 1, self.log.frame(HANGUP, extra=client.stream))
+            client.forward_peer = 0
+
+    def on_frame(self, peer: int, frame: Frame) -> None:
+        if frame.type == FORWARD:
+            self._on_forward(peer, frame)
+        elif frame.type == REPLIES:
+            self._on_replies(peer, frame)
+        elif frame.type == HANGUP:
+            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
+            if client is not None and client.stream == frame.extra:
+                client.alive = False
+
+    def _on_forward(self, peer: int, frame: Frame) -> None:
+        # A stream begins with request 0 and has no gaps; what came twice is ignored.
+        id = frame.extra & 0xFFFFFFFF
+        client = self.streams[peer].get(id)
+        if client is None or client.stream < frame.extra:
+            if client is not None:
+                client.alive = False
+            client = Client(id, peer, frame.extra, self.value_bytes_max)
+            self.streams[peer][id] = client
+        if client.stream != frame.extra or not client.alive or client.closing or frame.number < client.expected:
+            return
+        if frame.number > client.expected:
+            self._close(client)
+            return
+        client.expected += frame.instance
+        client.resp = frame.flags
+        client.input += frame.payload
+        if not client.blocked and not client.queued:
+            self._run(client)
+
+    def _send_replies(self) -> None:
+        """Output of the streams goes to the replicas that forward them."""
+        virtual, self.virtual = self.virtual, []
+        for client in virtual:
+            client.touched = False
+            if not client.alive or client.holding or not (client.output or client.closing):
+                continue
+            self.log.send(client.peer, 1, self.log.frame(
+                REPLIES, number=client.answered, instance=client.replies, flags=int(client.closing),
+                extra=client.stream, payload=bytes(client.output)))
+            client.answered += client.replies
+            client.replies = 0
+            client.output.clear()
+            if client.closing:
+                client.alive = False
+            elif client.full:
+                client.full = False
+                self._queue(client)
+
+    def _on_replies(self, peer: int, frame: Frame) -> None:
+        client = self.clients.get(frame.extra & 0xFFFFFFFF)
+        if client is None or client.stream != frame.extra or client.forward_peer != peer or client.closing:
+            return
+        if frame.number < client.answered:
+            return
+        if frame.number > client.answered or frame.instance > client.forwarded:
+            self._lose(client)
+            return
+        client.output += frame.payload
+        client.replies += frame.instance
+        client.answered += frame.instance
+        client.forwarded -= frame.instance
+        client.forward_at = self.now
+        self._touch(client)
+        if frame.flags:
+            client.forward_peer = 0
+            if client.forwarded:
+                self._lose(client)
+                return
+        self._settle(client)
+
+    # --- peers
+    def open_peer(self, peer: int, channel: int) -> None:
+        self.close_peer(peer, channel)
+        self.log.links[peer][channel].up = True
+
+    def close_peer(self, peer: int, channel: int) -> None:
+        link = self.log.links[peer][channel]
+        link.up = False
+        link.input.clear()
+        link.output.clear()
+        if channel != 1:
+            return
+        for client in self.streams[peer].values():
+            client.alive = False
+        self.streams[peer] = {}
+        for _, client in sorted(self.clients.items()):
+            if client.forward_peer == peer:
+                client.forward_peer = 0
+                if client.forwarded:
+                    self._lose(client)
+
+    def feed_peer(self, peer: int, channel: int, data: bytes) -> bool:
+        return self.log.feed(peer, channel, data)
+
+    def drain_peer(self, peer: int, channel: int) -> bytes:
+        link = self.log.links[peer][channel]
+        output = bytes(link.output)
+        link.output.clear()
+        return output
+
+    # --- disk
+    def durable(self, position: int) -> None:
+        self.log.durable(position)
+
+    def drain_disk(self) -> tuple[int, bytes, bool] | None:
+        return self.log.disk.drain(self.log.acceptor.promised, self.log.acceptor.chosen)
+
+    def drain_reads(self) -> list[tuple[int, int]]:
+        reads = list(self.log.reads)
+        self.log.reads.clear()
+        return reads
+
+    def read_done(self, position: int, data: bytes) -> None:
+        self.log.read_done(position, data)
+
+    # --- looking
+    def status(self) -> dict:
+        a, c = self.log.acceptor, self.log.coordinator
+        serving = self._serving()
+        base = c.lease_base(self.now)
+        heard = [
+            r for r in range(1, c.replicas + 1)
+            if serving and (r == self.me or self.now < c.heard[r] + c.lease_us)
+        ]
+        return {
+            "role": "master" if serving else "candidate" if c.state > FOLLOWER else "replica",
+            "serving": serving,
+            "master": self._master(),
+            "sequence_number": c.number if c.state >= OPENING else a.promised,
+            "epoch": self.epoch,
+            "instance_committed": a.chosen,
+            "instance_applied": self.log.applied,
+            "lease_us_left": max(0, base + c.lease_master_us - self.now) if serving else 0,
+            "voting": not a.silent,
+            "heard": heard,
+            "keys": self.store.size,
+            "keys_expiring": self.store.expiring,
+            "state_sum": self.store.state_sum,
+            "operations": self.operations,
+            "reads": self.reads,
+            "clients": len(self.clients),
+            "log_position": self.log.disk.base + self.log.disk.size,
+            "time_ms": self.time_ms,
+            "promised": a.promised,
+            "elections": self.elections,
+        }
+
+    def rows(self) -> dict[str, int]:
+        a, c = self.log.acceptor.taken, self.log.coordinator.taken
+        return {f"acceptor.{name}": n for name, n in zip(ACCEPTOR_ROWS, a)} | {
+            f"coordinator.{name}": n for name, n in zip(COORDINATOR_ROWS, c)
+        }
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.store.get(key)
+
+    def applied(self) -> list[tuple[int, int]]:
+        applied = list(self.history)
+        self.history.clear()
+        return applied

@@ -1,0 +1,87 @@
+"""What a replica knows of each client, and the batch that collects their operations. PML 4.2 (batching)."""
+
+from .db_ops import op_size
+from .resp_parse import Parser
+
+# What a hook is: a place in the order of a connection's replies.
+WRITE_HOOK, READ_HOOK, LITERAL_HOOK = range(3)
+
+
+class Client:
+    """A connection, or the stream of one that another replica forwards (`peer` is that replica, else 0)."""
+
+    __slots__ = (
+        "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
+        "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched", "calling",
+        "broken", "closing", "outbox", "outbox_count", "forward_peer", "forward_seq", "forwarded", "forward_bytes",
+        "forward_at", "expected", "answered",
+    )
+
+    def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:
+        self.id = id
+        self.peer = peer
+        self.stream = stream  # generation << 32 | id, as the forwarding replica numbers it
+        self.alive = True
+        self.resp = 2
+        self.redirect = False  # asked for MOVED by sending CLUSTER or READONLY
+        self.input = bytearray()
+        self.parser = Parser(value_bytes_max)
+        self.parsed = False  # `kind` and `data` hold a request that is not executed yet
+        self.kind = 0
+        self.data = b""
+        self.output = bytearray()
+        self.replies = 0  # requests answered in `output`
+        self.pending = 0  # hooks that are not run yet
+        self.hooked_reads = 0  # reads hooked since nothing was outstanding
+        self.batch: Batch | None = None  # holds the last of them
+        self.holding = False  # `output` has the reply of a read that waits for the lease check
+        self.held_since = 0  # when a check failed after that read, 0 if none has
+        self.blocked = False  # the request has to wait; nothing more is executed
+        self.full = False  # ... because the client doesn't take its replies
+        self.queued = False  # in the replica's ready queue
+        self.touched = False  # in the list that the driver drains
+        self.calling = False  # Python works on a request
+        self.broken = b""  # protocol error: the last reply, once all before it are there
+        self.closing = False
+        # Forwarding, at the client's own replica.
+        self.outbox = bytearray()  # requests to be forwarded
+        self.outbox_count = 0
+        self.forward_peer = 0  # the stream goes to this replica
+        self.forward_seq = 0  # requests forwarded on this stream
+        self.forwarded = 0  # of them not answered
+        self.forward_bytes = 0
+        self.forward_at = 0  # when the oldest unanswered one may have left
+        # Forwarding: at the master `expected` is the next request's number; at both ends `answered` counts replies.
+        self.expected = 0
+        self.answered = 0
+
+
+class Batch:
+    """Operations that will be, or are, one value, and who waits for them."""
+
+    __slots__ = ("body", "count", "hooks", "force", "checksum", "sealed_us")
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.count = 0
+        self.hooks: list[tuple[int, Client, bytes]] = []  # kind, client, read operation or literal reply
+        self.force = False  # seal even without operations: a value that carries the time
+        self.checksum = 0  # of the value, once sealed
+        self.sealed_us = 0
+
+    def add(self, operation: bytes) -> None:
+        self.body += operation
+        self.count += 1
+
+    def hook(self, kind: int, client: Client, data: bytes) -> None:
+        """Puts a reply of `client` in line behind everything in this batch."""
+        self.hooks.append((kind, client, data))
+        client.pending += 1
+        client.batch = self
+
+
+def operations(value: bytes, at: int):
+    """The positions of the operations of a value whose first is at `at`."""
+    while at < len(value):
+        yield at
+        at += op_size(value, at)
