@@ -1,0 +1,907 @@
+# The replica: clients above, log below, fed and drained. reference/replica.py has the words; the class that Python sees
+# is in replica_face.pyx.
+
+cdef enum Redirect:
+    REDIRECT_AUTO
+    REDIRECT_MOVED
+    REDIRECT_FORWARD
+
+cdef enum:
+    CLOCK_BOUND_MS = 1000
+    APPLIED_MAX = 4096
+
+cdef const char *ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
+cdef const char *ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
+cdef const char *ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
+cdef const char *ERR_TOO_LARGE = b"-ERR request too large\r\n"
+cdef const char *ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
+
+cdef struct Applied:
+    uint64_t instance
+    uint64_t checksum
+
+cdef struct Core:
+    Settings settings
+    char addresses[REPLICAS_MAX + 1][272]   # where each replica listens for clients
+    Log log
+    Store store
+    uint64_t epoch
+    uint64_t time_ms           # the time in force: the maximum over all applied values
+    uint64_t sealed_ms         # time of the last value sealed here
+    uint64_t base_ms           # a master's clock: base_ms at base_us, then at the rate of boot time
+    uint64_t base_us
+    Clients clients
+    uint32_t clients_count
+    Clients streams[REPLICAS_MAX + 1]
+    uint64_t generation
+    Batch *open
+    Batch *flights[SLOTS]      # by instance
+    Buf ready                  # lists of Client *
+    Buf waiting
+    Buf holds
+    Buf touched
+    Buf virtual_
+    Buf calls
+    uint64_t now
+    uint64_t wall
+    uint64_t masterless
+    uint64_t nudge_at
+    uint64_t sweep_at
+    uint64_t check_at
+    uint64_t operations
+    uint64_t reads
+    uint64_t elections
+    Applied history[APPLIED_MAX]
+    uint64_t history_count     # ever
+    uint64_t history_taken
+
+
+cdef void core_init(Core *core) noexcept nogil:
+    cdef Host *host = &core.log.host
+    log_init(&core.log, &core.settings)
+    host.self = core
+    host.deliver = core_deliver
+    host.on_frame = core_on_frame
+    host.on_role = core_on_role
+    host.on_opening = core_on_opening
+    host.gap_value = core_gap_value
+    host.epoch_value = core_epoch_value
+    fdb_init(&core.store, core.settings.cell_id)
+    core.open = batch_new()
+
+
+cdef void clients_drop(Clients *clients) noexcept nogil:
+    cdef uint32_t i
+    for i in range(clients.capacity):
+        if clients.items[i] != NULL:
+            client_unref(clients.items[i])
+    free(clients.items)
+    clients.items = NULL
+    clients.capacity = 0
+
+
+cdef void list_drop(Buf *list) noexcept nogil:
+    cdef Client *c = client_pop(list)
+    while c != NULL:
+        client_unref(c)
+        c = client_pop(list)
+    buf_free(list)
+
+
+cdef void core_free(Core *core) noexcept nogil:
+    cdef uint32_t i
+    if core.open == NULL:
+        return
+    list_drop(&core.ready)
+    list_drop(&core.waiting)
+    list_drop(&core.holds)
+    list_drop(&core.touched)
+    list_drop(&core.virtual_)
+    list_drop(&core.calls)
+    batch_free(core.open)
+    for i in range(SLOTS):
+        if core.flights[i] != NULL:
+            batch_free(core.flights[i])
+    clients_drop(&core.clients)
+    for i in range(REPLICAS_MAX + 1):
+        clients_drop(&core.streams[i])
+    fdb_free(&core.store)
+    log_free(&core.log)
+
+
+# Time.
+cdef void core_clock(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nogil:
+    core.now = core.log.now = u64_max(core.now, boot_us)
+    core.wall = core.log.wall = wall_ms
+
+
+cdef uint64_t core_clock_ms(Core *core) noexcept nogil:
+    # The master's log time: never behind a value, advances at the rate of boot time.
+    return u64_max(
+        u64_max(core.sealed_ms, core.time_ms), core.base_ms + (core.now - core.base_us) // 1000)
+
+
+cdef void core_turn(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nogil:
+    # Steps, in this order because reads are executed before the clock of their lease check was sampled.
+    core_clock(core, boot_us, wall_ms)
+    log_tick(&core.log)
+    core_sweep(core)
+    core_time_out(core)
+    core_watch_master(core)
+    core_progress(core)
+    core_release_reads(core)
+    core_send_replies(core)
+
+
+cdef uint64_t core_wakeup(Core *core) noexcept nogil:
+    cdef uint64_t at
+    if buf_size(&core.ready) or buf_size(&core.virtual_):
+        return core.now
+    at = u64_min(log_wakeup(&core.log), core.check_at)
+    if buf_size(&core.waiting) and core.masterless:
+        at = u64_min(at, core.masterless + core.settings.wait_master_us)
+    return u64_max(core.now, at)
+
+
+cdef inline bint core_serving(Core *core) noexcept nogil:
+    return core.log.coordinator.state == SERVING
+
+
+cdef uint32_t core_master(Core *core) noexcept nogil:
+    # The master that can be reached now, 0 if none.
+    cdef Acceptor *a = &core.log.acceptor
+    if core_serving(core):
+        return core.log.me
+    if a.master and a.master != core.log.me and core.now < a.until and core.log.links[a.master][1].up:
+        return a.master
+    return 0
+
+
+cdef void core_watch_master(Core *core) noexcept nogil:
+    if core_master(core):
+        core.masterless = 0
+    elif not core.masterless:
+        core.masterless = core.now
+
+
+cdef void core_sweep(Core *core) noexcept nogil:
+    # An idle master sends the time, so that keys due vanish on every replica.
+    cdef uint64_t due = core.store.next_deadline
+    if core_serving(core) and core.now >= core.sweep_at and 0 < due and due <= core_clock_ms(core):
+        core.sweep_at = core.now + core.settings.beat_us
+        core.open.force = True
+
+
+cdef void core_time_out(Core *core) noexcept nogil:
+    cdef uint64_t limit = core.settings.write_timeout_us, instance
+    cdef Batch *b
+    cdef Hook *hook
+    cdef Client *c
+    cdef size_t at
+    cdef uint32_t i
+    if core.now < core.check_at:
+        return
+    core.check_at = core.now + limit // 10
+    for instance in range(core.log.applied + 1, core.log.applied + 1 + SLOTS):
+        b = core.flights[instance % SLOTS]
+        if b == NULL or core.now - b.sealed_us <= limit:
+            continue
+        core.flights[instance % SLOTS] = NULL
+        at = b.hooks.start
+        while at < b.hooks.end:
+            hook = <Hook *>(b.hooks.data + at)
+            core_lose(core, hook.client)
+            at += sizeof(Hook)
+        batch_free(b)
+    for i in range(core.clients.capacity):
+        c = core.clients.items[i]
+        if c != NULL and c.forwarded and core.now - c.forward_at > limit:
+            core_lose(core, c)
+
+
+cdef void core_lose(Core *core, Client *c) noexcept nogil:
+    # What became of this client's requests is not known: the only honest answer is the last one.
+    if not c.alive or c.closing:
+        return
+    if not c.holding:
+        buf_add(&c.output, ERR_UNKNOWN, strlen(ERR_UNKNOWN))
+    core_close(core, c)
+
+
+cdef void core_close(Core *core, Client *c) noexcept nogil:
+    if c.holding:
+        buf_clear(&c.output)   # reads that no lease covered are never sent
+        c.holding = False
+    c.closing = True
+    core_touch(core, c)
+
+
+cdef void core_progress(Core *core) noexcept nogil:
+    cdef Client *c
+    core_resume_waiting(core)
+    while True:
+        c = client_pop(&core.ready)
+        while c != NULL:
+            c.queued = False
+            core_run(core, c)
+            client_unref(c)
+            c = client_pop(&core.ready)
+        if not core_seal(core) or not buf_size(&core.waiting):
+            return
+        core_resume_waiting(core)
+
+
+cdef void core_resume_waiting(Core *core) noexcept nogil:
+    cdef Client *c = client_pop(&core.waiting)
+    while c != NULL:
+        core_queue(core, c)
+        client_unref(c)
+        c = client_pop(&core.waiting)
+
+
+cdef void core_queue(Core *core, Client *c) noexcept nogil:
+    if not c.queued:
+        c.queued = True
+        client_push(&core.ready, c)
+
+
+cdef bint core_seal(Core *core) noexcept nogil:
+    # Proposes the open batch, if there is something in it and the window has room.
+    cdef Batch *b = core.open
+    cdef ValueHead v
+    cdef uint64_t size
+    cdef uint64_t instance
+    if not core_serving(core) or not (b.count or b.force or core.log.dummy):
+        return False
+    if log_in_flight(&core.log, &size) >= core.settings.window or size >= FLIGHT_BYTES_MAX:
+        return False
+    core.sealed_ms = core_clock_ms(core)
+    v.checksum = 0
+    v.time_ms = core.sealed_ms
+    v.epoch = core.epoch
+    v.count = b.count
+    v.kind = OPERATIONS
+    flog_value_seal(&b.body, core.settings.cell_id, &v)
+    b.checksum = v.checksum
+    b.sealed_us = core.now
+    core.open = batch_new()
+    core.log.dummy = False
+    instance = core.log.coordinator.proposed + 1
+    log_propose(&core.log, &b.body)
+    if buf_size(&b.hooks):
+        b.instance = instance
+        core.flights[instance % SLOTS] = b
+    else:
+        batch_free(b)
+    return True
+
+
+# What the log asks of its host.
+cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t size) noexcept nogil:
+    # Applies a chosen value. Batches of another epoch have no effect.
+    cdef Core *core = <Core *>self
+    cdef ValueHead v
+    cdef Batch *b = core.flights[instance % SLOTS]
+    cdef Applied *applied
+    cdef size_t at = VALUE_BYTES
+    cdef bint done = False
+    memcpy(&v, value, VALUE_BYTES)
+    core.time_ms = u64_max(core.time_ms, v.time_ms)
+    fdb_expire(&core.store, core.time_ms)
+    if b != NULL:
+        if b.instance == instance:
+            core.flights[instance % SLOTS] = NULL
+        else:
+            b = NULL
+    if v.kind == EPOCH:
+        core.epoch += 1
+    elif v.kind == OPERATIONS and v.epoch == core.epoch:
+        core.operations += v.count
+        if b != NULL and b.checksum == v.checksum:
+            core_apply_with_hooks(core, value, b)
+            done = True
+        else:
+            while at < size:
+                fdb_run(&core.store, value + at, core.time_ms, 2, NULL)
+                at += fdb_op_size(value + at)
+    if b != NULL:
+        if not done:
+            core_fail(core, b)
+        batch_free(b)
+    applied = &core.history[core.history_count % APPLIED_MAX]
+    applied.instance = instance
+    applied.checksum = v.checksum
+    core.history_count += 1
+
+
+cdef void core_apply_with_hooks(Core *core, const char *value, Batch *b) noexcept nogil:
+    cdef size_t at = VALUE_BYTES
+    cdef size_t next = b.hooks.start
+    cdef Hook *hook
+    cdef Client *c
+    cdef Buf *output
+    while next < b.hooks.end:
+        hook = <Hook *>(b.hooks.data + next)
+        c = hook.client
+        output = &c.output if c.alive and not c.closing else NULL
+        if hook.kind == WRITE_HOOK:
+            fdb_run(&core.store, value + at, core.time_ms, c.resp, output)
+            at += fdb_op_size(value + at)
+        elif output != NULL:
+            if hook.kind == READ_HOOK:
+                fdb_run(&core.store, b.extra.data + hook.offset, core.time_ms, c.resp, output)
+                core.reads += 1
+            else:
+                buf_add(output, b.extra.data + hook.offset, hook.size)
+        core_hooked(core, c)
+        next += sizeof(Hook)
+
+
+cdef void core_fail(Core *core, Batch *b) noexcept nogil:
+    # These operations were definitely not applied.
+    cdef size_t next = b.hooks.start
+    cdef Hook *hook
+    cdef Client *c
+    while next < b.hooks.end:
+        hook = <Hook *>(b.hooks.data + next)
+        c = hook.client
+        if c.alive and not c.closing:
+            if hook.kind == LITERAL_HOOK:
+                buf_add(&c.output, b.extra.data + hook.offset, hook.size)
+            else:
+                buf_add(&c.output, ERR_MOVED_ON, strlen(ERR_MOVED_ON))
+        core_hooked(core, c)
+        next += sizeof(Hook)
+
+
+cdef inline void core_hooked(Core *core, Client *c) noexcept nogil:
+    c.pending -= 1
+    c.replies += 1
+    core_touch(core, c)
+    core_settle(core, c)
+
+
+cdef void core_settle(Core *core, Client *c) noexcept nogil:
+    # Nothing before the client's next request is outstanding any more: it may go on.
+    if c.pending or c.forwarded or c.outbox_count or not c.alive:
+        return
+    c.batch = NULL
+    c.hooked_reads = 0
+    c.forward_bytes = 0
+    if c.broken and not c.closing:
+        buf_add(&c.output, b"-ERR ", 5)
+        buf_add(&c.output, c.parser.error, strlen(c.parser.error))
+        buf_add(&c.output, b"\r\n", 2)
+        c.closing = True
+        core_touch(core, c)
+    elif c.blocked:
+        core_queue(core, c)
+
+
+cdef void core_on_role(void *self) noexcept nogil:
+    # Mastership began or ended.
+    cdef Core *core = <Core *>self
+    cdef Batch *b
+    cdef Client *c
+    if core_serving(core):
+        core.elections += 1
+        return
+    b = core.open
+    core.open = batch_new()
+    core_fail(core, b)
+    batch_free(b)
+    c = client_pop(&core.holds)
+    while c != NULL:
+        if c.holding:
+            core_close(core, c)
+        client_unref(c)
+        c = client_pop(&core.holds)
+
+
+cdef void core_on_opening(void *self, uint64_t *walls, uint32_t count) noexcept nogil:
+    # A new master's clock starts behind no value, and ahead of the promisers by at most a bound.
+    cdef Core *core = <Core *>self
+    cdef uint64_t sorted[REPLICAS_MAX]
+    cdef uint32_t i, j
+    for i in range(count):
+        j = i
+        while j > 0 and sorted[j - 1] > walls[i]:
+            sorted[j] = sorted[j - 1]
+            j -= 1
+        sorted[j] = walls[i]
+    core.base_ms = u64_max(core.time_ms, u64_min(core.wall, sorted[count // 2] + CLOCK_BOUND_MS))
+    core.base_us = core.now
+    core.sealed_ms = 0
+
+
+cdef void core_gap_value(void *self, const Buf *before, Buf *value) noexcept nogil:
+    cdef Core *core = <Core *>self
+    cdef ValueHead v, previous
+    memset(&v, 0, sizeof(v))
+    v.time_ms = core.time_ms
+    if before != NULL:
+        memcpy(&previous, before.data + before.start, VALUE_BYTES)
+        v.time_ms = previous.time_ms
+    v.kind = NOOP
+    buf_clear(value)
+    buf_reserve(value, VALUE_BYTES)
+    value.end += VALUE_BYTES
+    flog_value_seal(value, core.settings.cell_id, &v)
+
+
+cdef void core_epoch_value(void *self, uint64_t number, Buf *value) noexcept nogil:
+    cdef Core *core = <Core *>self
+    cdef ValueHead v
+    memset(&v, 0, sizeof(v))
+    v.time_ms = core_clock_ms(core)
+    v.kind = EPOCH
+    buf_clear(value)
+    buf_reserve(value, VALUE_BYTES)
+    value.end += VALUE_BYTES
+    buf_add(value, &number, sizeof(number))
+    flog_value_seal(value, core.settings.cell_id, &v)
+
+
+# Clients.
+cdef void core_client_open(Core *core, uint32_t conn) noexcept nogil:
+    clients_set(&core.clients, conn, client_new(conn, 0, 0, core.settings.value_bytes_max))
+    core.clients_count += 1
+
+
+cdef char *core_client_space(Core *core, uint32_t conn, size_t *room) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    buf_reserve(&c.input, 16 << 10)
+    room[0] = c.input.capacity - c.input.end
+    return c.input.data + c.input.end
+
+
+cdef void core_client_fed(Core *core, uint32_t conn, size_t size) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    c.input.end += size
+    if not c.blocked and not c.queued:
+        core_run(core, c)
+
+
+cdef void core_client_close(Core *core, uint32_t conn) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    c.alive = False
+    core_hang_up(core, c)
+    clients_set(&core.clients, conn, NULL)
+    core.clients_count -= 1
+
+
+cdef bint core_client_wants(Core *core, uint32_t conn) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    cdef size_t limit = STALLED_BYTES_MAX
+    if c.closing or c.broken:
+        return False
+    if not (c.blocked or c.calling):
+        limit += core.settings.value_bytes_max + REQUEST_SLACK
+    return buf_size(&c.input) - c.consume < limit
+
+
+cdef bint core_client_closing(Core *core, uint32_t conn) noexcept nogil:
+    return core.clients.items[conn].closing
+
+
+cdef bint core_touched_next(Core *core, uint32_t *conn) noexcept nogil:
+    cdef Client *c
+    cdef bint alive
+    while True:
+        c = client_pop(&core.touched)
+        if c == NULL:
+            return False
+        c.touched = False
+        conn[0] = c.id
+        alive = c.alive
+        client_unref(c)
+        if alive:
+            return True
+
+
+cdef size_t core_client_output(Core *core, uint32_t conn, const char **data) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    if c.holding:
+        return 0
+    data[0] = c.output.data + c.output.start
+    return buf_size(&c.output)
+
+
+cdef void core_client_sent(Core *core, uint32_t conn, size_t size) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    buf_take(&c.output, size)
+    if buf_size(&c.output):
+        return
+    if c.output.capacity > 2 * OUTPUT_BYTES_MAX:
+        buf_trim(&c.output, 0)
+    c.replies = 0
+    if c.full:
+        c.full = False
+        core_queue(core, c)
+
+
+cdef bint core_has_calls(Core *core) noexcept nogil:
+    return buf_size(&core.calls) > 0
+
+
+cdef inline void core_touch(Core *core, Client *c) noexcept nogil:
+    if not c.touched and c.alive:
+        c.touched = True
+        client_push(&core.virtual_ if c.peer else &core.touched, c)
+
+
+cdef void core_run(Core *core, Client *c) noexcept nogil:
+    # Executes a client's requests until there is none, or one has to wait.
+    if c.blocked:
+        c.blocked = c.full = False
+        core_touch(core, c)
+    while c.alive and not (c.calling or c.closing or c.broken):
+        if buf_size(&c.output) > OUTPUT_BYTES_MAX:
+            c.blocked = c.full = True
+            break
+        if not c.parsed and not core_parse(core, c):
+            break
+        if not core_execute(core, c):
+            c.blocked = True
+            break
+        c.parsed = False
+        if not c.calling:
+            buf_take(&c.input, c.consume)
+            c.consume = 0
+    core_forward_outbox(core, c)
+
+
+cdef bint core_parse(Core *core, Client *c) noexcept nogil:
+    cdef const char *data = c.input.data + c.input.start
+    cdef int status = resp_next(&c.parser, data, buf_size(&c.input))
+    if status == RESP_BROKEN:
+        buf_clear(&c.input)
+        c.broken = True
+        core_settle(core, c)
+        return False
+    if status == RESP_MORE:
+        buf_take(&c.input, c.parser.consumed)
+        if not buf_size(&c.input) and c.input.capacity > BATCH_BYTES:
+            buf_trim(&c.input, 0)
+        return False
+    c.parsed = True
+    c.consume = c.parser.consumed
+    buf_clear(&c.data)
+    if status == RESP_TOO_LARGE:
+        c.kind = RESP_REPLY
+        buf_add(&c.data, ERR_TOO_LARGE, strlen(ERR_TOO_LARGE))
+    else:
+        c.kind = resp_encode(&c.parser, data, c.resp, &c.data, &c.data)
+    return True
+
+
+cdef bint core_execute(Core *core, Client *c) noexcept nogil:
+    # Executes the parsed request; False if it has to wait (and will be tried again).
+    cdef int state
+    cdef uint32_t master
+    cdef char moved[320]
+    if c.kind == RESP_REPLY:
+        return core_reply(core, c, c.data.data, buf_size(&c.data))
+    if c.kind == RESP_CALL:
+        if c.peer:
+            return core_reply(core, c, ERR_NOT_HERE, strlen(ERR_NOT_HERE))
+        if c.pending or c.forwarded or c.outbox_count:
+            return False
+        c.calling = True
+        client_push(&core.calls, c)
+        return True
+    state = core.log.coordinator.state
+    if state == SERVING:
+        if c.forwarded or c.outbox_count:
+            return False
+        return core_read(core, c) if c.kind == RESP_READ else core_write(core, c)
+    if c.pending:
+        return False
+    if c.peer and state <= PREPARING:
+        return core_reply(core, c, ERR_MOVED_ON, strlen(ERR_MOVED_ON))
+    master = core_master(core) if state <= PREPARING and not c.peer else 0
+    if master:
+        if core.settings.redirect == REDIRECT_MOVED or (core.settings.redirect == REDIRECT_AUTO and c.redirect):
+            snprintf(moved, sizeof(moved), "-MOVED %u %s\r\n", fdb_slot(c.data.data), core.addresses[master])
+            return core_reply(core, c, moved, strlen(moved))
+        return core_forward(core, c, master)
+    if core.masterless and core.now - core.masterless > core.settings.wait_master_us:
+        return core_reply(core, c, ERR_NO_MASTER, strlen(ERR_NO_MASTER))
+    client_push(&core.waiting, c)
+    return False
+
+
+cdef bint core_reply(Core *core, Client *c, const char *reply, size_t size) noexcept nogil:
+    if c.forwarded or c.outbox_count:
+        return False
+    if c.pending:
+        batch_hook(c.batch, LITERAL_HOOK, c, reply, size)
+        return True
+    buf_add(&c.output, reply, size)
+    c.replies += 1
+    core_touch(core, c)
+    return True
+
+
+cdef bint core_read(Core *core, Client *c) noexcept nogil:
+    if c.pending:
+        if c.hooked_reads == HOOKED_READS_MAX:
+            return False
+        c.hooked_reads += 1
+        batch_hook(c.batch, READ_HOOK, c, c.data.data, buf_size(&c.data))
+    elif fdb_is_due(&core.store, c.data.data, core_clock_ms(core)):
+        core.open.force = True
+        batch_hook(core.open, READ_HOOK, c, c.data.data, buf_size(&c.data))
+    else:
+        fdb_run(&core.store, c.data.data, core.time_ms, c.resp, &c.output)
+        c.replies += 1
+        core.reads += 1
+        if not c.holding:
+            c.holding = True
+            client_push(&core.holds, c)
+        c.held_since = 0
+    return True
+
+
+cdef bint core_write(Core *core, Client *c) noexcept nogil:
+    cdef Batch *b = core.open
+    if (
+        buf_size(&b.body) - VALUE_BYTES >= core.settings.batch_bytes
+        or disk_backlog(&core.log.disk) > DISK_BYTES_HIGH
+    ):
+        client_push(&core.waiting, c)
+        return False
+    buf_add(&b.body, c.data.data, buf_size(&c.data))
+    b.count += 1
+    batch_hook(b, WRITE_HOOK, c, NULL, 0)
+    return True
+
+
+cdef void core_release_reads(Core *core) noexcept nogil:
+    # The lease check (PML 5.2): after the reads, with a clock sampled after them, before their replies leave.
+    cdef Coordinator *k = &core.log.coordinator
+    cdef bint covered
+    cdef uint64_t base
+    cdef size_t count = buf_size(&core.holds) // sizeof(Client *)
+    cdef Client *c
+    if not count:
+        return
+    covered = coordinator_may_read(k, core.now)
+    base = coordinator_lease_base(k, core.now)
+    while count:
+        count -= 1
+        c = client_pop(&core.holds)
+        if c.holding and c.alive:
+            if covered or (0 < c.held_since and c.held_since <= base):
+                c.holding = False
+                core_touch(core, c)
+            else:
+                if not c.held_since:
+                    c.held_since = core.now
+                client_push(&core.holds, c)
+        client_unref(c)
+    if buf_size(&core.holds) and core.now >= core.nudge_at:
+        core.nudge_at = core.now + core.settings.beat_us // 4
+        log_beat(&core.log)
+
+
+# Forwarding.
+cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
+    cdef bint busy = c.forwarded or c.outbox_count
+    cdef const char *data
+    cdef size_t before
+    cdef uint32_t i
+    if c.forward_peer != master:
+        if busy:
+            return False
+        core_hang_up(core, c)
+        core.generation += 1
+        c.stream = core.generation << 32 | c.id
+        c.forward_peer = master
+        c.forward_seq = c.answered = 0
+    if busy and c.forward_bytes > FORWARD_BYTES_MAX:
+        return False
+    before = buf_size(&c.outbox)
+    data = c.input.data + c.input.start
+    fdb_say_number(&c.outbox, b'*', c.parser.argc)
+    for i in range(c.parser.argc):
+        fdb_say_bulk(&c.outbox, resp_arg(&c.parser, data, i), c.parser.args[i].size)
+    c.outbox_count += 1
+    c.forward_bytes += buf_size(&c.outbox) - before
+    return True
+
+
+cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
+    cdef Head h
+    cdef uint32_t count = c.outbox_count
+    cdef bint sent
+    if not count:
+        return
+    c.outbox_count = 0
+    h = log_head(&core.log, FORWARD, c.forward_seq)
+    h.instance = count
+    h.flags = <uint8_t>c.resp
+    h.extra = c.stream
+    sent = log_send(&core.log, c.forward_peer, 1, &h, c.outbox.data + c.outbox.start, buf_size(&c.outbox))
+    buf_trim(&c.outbox, OUTPUT_BYTES_MAX)
+    if not sent:
+        core_lose(core, c)
+        return
+    if not c.forwarded:
+        c.forward_at = core.now
+    c.forward_seq += count
+    c.forwarded += count
+
+
+cdef void core_hang_up(Core *core, Client *c) noexcept nogil:
+    cdef Head h
+    if c.forward_peer:
+        h = log_head(&core.log, HANGUP, 0)
+        h.extra = c.stream
+        log_send(&core.log, c.forward_peer, 1, &h, NULL, 0)
+        c.forward_peer = 0
+
+
+cdef void core_on_frame(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil:
+    cdef Core *core = <Core *>self
+    cdef Client *c
+    if h.type == FORWARD:
+        core_on_forward(core, peer, h, payload, size)
+    elif h.type == REPLIES:
+        core_on_replies(core, peer, h, payload, size)
+    elif h.type == HANGUP:
+        c = clients_get(&core.streams[peer], <uint32_t>h.extra)
+        if c != NULL and c.stream == h.extra:
+            c.alive = False
+
+
+cdef void core_on_forward(
+    Core *core, uint32_t peer, const Head *h, const char *payload, size_t size
+) noexcept nogil:
+    # A stream begins with request 0 and has no gaps; what came twice is ignored.
+    cdef uint32_t id = <uint32_t>h.extra
+    cdef Client *c = clients_get(&core.streams[peer], id)
+    if c == NULL or c.stream < h.extra:
+        if c != NULL:
+            c.alive = False
+        c = client_new(id, peer, h.extra, core.settings.value_bytes_max)
+        clients_set(&core.streams[peer], id, c)
+    if c.stream != h.extra or not c.alive or c.closing or h.number < c.expected:
+        return
+    if h.number > c.expected:
+        core_close(core, c)
+        return
+    c.expected += h.instance
+    c.resp = h.flags
+    buf_add(&c.input, payload, size)
+    if not c.blocked and not c.queued:
+        core_run(core, c)
+
+
+cdef void core_send_replies(Core *core) noexcept nogil:
+    # Output of the streams goes to the replicas that forward them.
+    cdef size_t count = buf_size(&core.virtual_) // sizeof(Client *)
+    cdef Client *c
+    cdef Head h
+    while count:
+        count -= 1
+        c = client_pop(&core.virtual_)
+        c.touched = False
+        if c.alive and not c.holding and (buf_size(&c.output) or c.closing):
+            h = log_head(&core.log, REPLIES, c.answered)
+            h.instance = c.replies
+            h.flags = c.closing
+            h.extra = c.stream
+            log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, buf_size(&c.output))
+            c.answered += c.replies
+            c.replies = 0
+            buf_trim(&c.output, OUTPUT_BYTES_MAX)
+            if c.closing:
+                c.alive = False
+            elif c.full:
+                c.full = False
+                core_queue(core, c)
+        client_unref(c)
+
+
+cdef void core_on_replies(
+    Core *core, uint32_t peer, const Head *h, const char *payload, size_t size
+) noexcept nogil:
+    cdef Client *c = clients_get(&core.clients, <uint32_t>h.extra)
+    if c == NULL or c.stream != h.extra or c.forward_peer != peer or c.closing:
+        return
+    if h.number < c.answered:
+        return
+    if h.number > c.answered or h.instance > c.forwarded:
+        core_lose(core, c)
+        return
+    buf_add(&c.output, payload, size)
+    c.replies += <uint32_t>h.instance
+    c.answered += h.instance
+    c.forwarded -= h.instance
+    c.forward_at = core.now
+    core_touch(core, c)
+    if h.flags:
+        c.forward_peer = 0
+        if c.forwarded:
+            core_lose(core, c)
+            return
+    core_settle(core, c)
+
+
+# Peers.
+cdef void core_peer_open(Core *core, uint32_t peer, uint32_t channel) noexcept nogil:
+    core_peer_close(core, peer, channel)
+    core.log.links[peer][channel].up = True
+
+
+cdef void core_peer_close(Core *core, uint32_t peer, uint32_t channel) noexcept nogil:
+    cdef Link *link = &core.log.links[peer][channel]
+    cdef Client *c
+    cdef uint32_t i
+    link.up = False
+    buf_trim(&link.input, 0)
+    buf_trim(&link.output, 0)
+    if channel != 1:
+        return
+    for i in range(core.streams[peer].capacity):
+        c = core.streams[peer].items[i]
+        if c != NULL:
+            c.alive = False
+    clients_drop(&core.streams[peer])
+    for i in range(core.clients.capacity):
+        c = core.clients.items[i]
+        if c != NULL and c.forward_peer == peer:
+            c.forward_peer = 0
+            if c.forwarded:
+                core_lose(core, c)
+
+
+cdef char *core_peer_space(Core *core, uint32_t peer, uint32_t channel, size_t *room) noexcept nogil:
+    cdef Buf *b = &core.log.links[peer][channel].input
+    buf_reserve(b, 256 << 10)
+    room[0] = b.capacity - b.end
+    return b.data + b.end
+
+
+cdef bint core_peer_fed(Core *core, uint32_t peer, uint32_t channel, size_t size) noexcept nogil:
+    core.log.links[peer][channel].input.end += size
+    return log_feed(&core.log, peer, channel)
+
+
+cdef size_t core_peer_output(Core *core, uint32_t peer, uint32_t channel, const char **data) noexcept nogil:
+    cdef Buf *b = &core.log.links[peer][channel].output
+    data[0] = b.data + b.start
+    return buf_size(b)
+
+
+cdef void core_peer_sent(Core *core, uint32_t peer, uint32_t channel, size_t size) noexcept nogil:
+    cdef Buf *b = &core.log.links[peer][channel].output
+    buf_take(b, size)
+    if not buf_size(b) and b.capacity > 4 * BATCH_BYTES:
+        buf_trim(b, 0)
+
+
+# Disk.
+cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
+    return disk_drain(
+        &core.log.disk, core.log.acceptor.promised, core.log.acceptor.chosen, position, data, sync)
+
+
+cdef void core_durable(Core *core, uint64_t position) noexcept nogil:
+    log_durable(&core.log, position)
+
+
+cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil:
+    cdef Place *place
+    if not buf_size(&core.log.reads):
+        return False
+    place = <Place *>(core.log.reads.data + core.log.reads.start)
+    position[0] = place.position
+    length[0] = <uint32_t>place.length
+    buf_take(&core.log.reads, sizeof(Place))
+    return True
+
+
+cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil:
+    log_read_done(&core.log, position, data, size)

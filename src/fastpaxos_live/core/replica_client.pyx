@@ -1,0 +1,163 @@
+# What a replica knows of each client, and the batch that collects their operations. reference/replica_client.py has the
+# words. Clients are counted references: the maps, every list and every hook hold one.
+
+cdef enum HookKind:
+    WRITE_HOOK
+    READ_HOOK
+    LITERAL_HOOK
+
+cdef struct Batch:
+    Buf body               # a value whose header is still empty
+    uint32_t count
+    Buf hooks              # of Hook
+    Buf extra              # read operations and literal replies of the hooks
+    bint force             # seal even without operations: a value that carries the time
+    uint64_t checksum      # of the value, once sealed
+    uint64_t sealed_us
+    uint64_t instance
+
+cdef struct Client:
+    uint32_t refs
+    uint32_t id
+    uint32_t peer          # of a stream: the replica that forwards it, else 0
+    uint64_t stream        # generation << 32 | id, as the forwarding replica numbers it
+    int resp
+    bint alive
+    bint redirect
+    bint parsed            # `kind` and `data` hold a request that is not executed yet
+    bint holding           # `output` has the reply of a read that waits for the lease check
+    bint blocked
+    bint full
+    bint queued
+    bint touched
+    bint calling
+    bint broken
+    bint closing
+    int kind
+    Buf data
+    Buf input
+    size_t consume         # bytes at the head of `input` that the parsed request takes
+    RespParser parser
+    Buf output
+    uint32_t replies
+    uint32_t pending
+    uint32_t hooked_reads
+    Batch *batch
+    uint64_t held_since
+    Buf outbox
+    uint32_t outbox_count
+    uint32_t forward_peer
+    uint64_t forward_seq
+    uint64_t forwarded
+    uint64_t forward_bytes
+    uint64_t forward_at
+    uint64_t expected
+    uint64_t answered
+
+cdef struct Hook:          # a place in the order of a connection's replies
+    int kind
+    Client *client
+    size_t offset          # in the batch's extra bytes
+    size_t size
+
+cdef struct Clients:       # by id
+    Client **items
+    uint32_t capacity
+
+
+cdef Client *client_new(uint32_t id, uint32_t peer, uint64_t stream, size_t value_bytes_max) noexcept nogil:
+    cdef Client *c = <Client *>calloc(1, sizeof(Client))
+    if c == NULL:
+        abort()
+    c.refs = 1
+    c.id = id
+    c.peer = peer
+    c.stream = stream
+    c.alive = True
+    c.resp = 2
+    resp_init(&c.parser, value_bytes_max)
+    return c
+
+
+cdef void client_unref(Client *c) noexcept nogil:
+    c.refs -= 1
+    if c.refs:
+        return
+    resp_free(&c.parser)
+    buf_free(&c.data)
+    buf_free(&c.input)
+    buf_free(&c.output)
+    buf_free(&c.outbox)
+    free(c)
+
+
+cdef inline void client_push(Buf *list, Client *c) noexcept nogil:
+    c.refs += 1
+    buf_add(list, &c, sizeof(Client *))
+
+
+cdef inline Client *client_pop(Buf *list) noexcept nogil:
+    # The first client of a list, with the list's reference; NULL if it is empty.
+    cdef Client *c
+    if not buf_size(list):
+        return NULL
+    memcpy(&c, list.data + list.start, sizeof(Client *))
+    buf_take(list, sizeof(Client *))
+    return c
+
+
+cdef inline Client *clients_get(Clients *clients, uint32_t id) noexcept nogil:
+    return clients.items[id] if id < clients.capacity else NULL
+
+
+cdef void clients_set(Clients *clients, uint32_t id, Client *c) noexcept nogil:
+    # Takes the reference; drops that of a client in the same place.
+    cdef uint32_t capacity = clients.capacity if clients.capacity else 64
+    if id >= clients.capacity:
+        while capacity <= id:
+            capacity *= 2
+        clients.items = <Client **>realloc(clients.items, capacity * sizeof(Client *))
+        if clients.items == NULL:
+            abort()
+        memset(clients.items + clients.capacity, 0, (capacity - clients.capacity) * sizeof(Client *))
+        clients.capacity = capacity
+    if clients.items[id] != NULL:
+        client_unref(clients.items[id])
+    clients.items[id] = c
+
+
+cdef Batch *batch_new() noexcept nogil:
+    cdef Batch *b = <Batch *>calloc(1, sizeof(Batch))
+    if b == NULL:
+        abort()
+    buf_reserve(&b.body, VALUE_BYTES)
+    b.body.end += VALUE_BYTES
+    return b
+
+
+cdef void batch_free(Batch *b) noexcept nogil:
+    # Without running its hooks.
+    cdef Hook *hook
+    while buf_size(&b.hooks):
+        hook = <Hook *>(b.hooks.data + b.hooks.start)
+        client_unref(hook.client)
+        buf_take(&b.hooks, sizeof(Hook))
+    buf_free(&b.body)
+    buf_free(&b.hooks)
+    buf_free(&b.extra)
+    free(b)
+
+
+cdef inline void batch_hook(Batch *b, int kind, Client *c, const char *data, size_t size) noexcept nogil:
+    # Puts a reply of the client in line behind everything in this batch.
+    cdef Hook hook
+    hook.kind = kind
+    hook.client = c
+    hook.offset = buf_size(&b.extra)
+    hook.size = size
+    if size:
+        buf_add(&b.extra, data, size)
+    buf_add(&b.hooks, &hook, sizeof(Hook))
+    c.refs += 1
+    c.pending += 1
+    c.batch = b

@@ -1,0 +1,249 @@
+# What Python sees of the compiled core: `_api.Replica`.
+
+cdef bytes buf_bytes(Buf *b):
+    return b.data[b.start:b.end] if buf_size(b) else b""
+
+
+cdef class Replica:
+    """One replica of a cell; the compiled implementation of `_api.Replica`."""
+    cdef Core core
+
+    def __cinit__(self, config: dict):
+        cdef Settings *s = &self.core.settings
+        cdef bytes address
+        cdef uint32_t i
+        s.cell_id = config["cell_id"]
+        s.replica = config["replica"]
+        s.replicas = config["replicas"]
+        s.incarnation = config["incarnation"]
+        s.seed = config["seed"] & 0xFFFFFFFFFFFFFFFF
+        s.lease_us = config["lease_us"]
+        s.lease_master_us = config["lease_master_us"]
+        s.beat_us = config["beat_us"]
+        s.election_us = config["election_us"]
+        s.window = config["window"]
+        s.batch_bytes = config["batch_bytes"]
+        s.value_bytes_max = config["value_bytes_max"]
+        s.wait_master_us = config["wait_master_us"]
+        s.write_timeout_us = config["write_timeout_us"]
+        s.redirect = config["redirect"]
+        if not 1 <= s.replica <= s.replicas <= REPLICAS_MAX:
+            raise ValueError("replica and replicas must be within 1..%d" % REPLICAS_MAX)
+        for i, text in enumerate(config["clients"]):
+            address = text.encode()[:sizeof(self.core.addresses[0]) - 1]
+            memcpy(self.core.addresses[i + 1], <const char *>address, len(address))
+        core_init(&self.core)
+
+    def __dealloc__(self):
+        core_free(&self.core)
+
+    cdef Client *client(self, uint32_t conn) except NULL:
+        cdef Client *c = clients_get(&self.core.clients, conn)
+        if c == NULL:
+            raise KeyError(conn)
+        return c
+
+    def feed_log(self, data) -> int:
+        cdef const uint8_t[::1] view = data
+        cdef size_t size = view.shape[0]
+        if not size:
+            return 0
+        with nogil:
+            size = log_replay(&self.core.log, <const char *>&view[0], size)
+        return size
+
+    def start(self, uint64_t boot_us, uint64_t wall_ms):
+        core_clock(&self.core, boot_us, wall_ms)
+        log_start(&self.core.log, boot_us, wall_ms)
+        self.core.masterless = boot_us
+
+    def clock(self, uint64_t boot_us, uint64_t wall_ms):
+        core_clock(&self.core, boot_us, wall_ms)
+
+    def turn(self, uint64_t boot_us, uint64_t wall_ms):
+        with nogil:
+            core_turn(&self.core, boot_us, wall_ms)
+
+    def wakeup(self) -> int:
+        return core_wakeup(&self.core)
+
+    def open_client(self, uint32_t conn):
+        core_client_open(&self.core, conn)
+
+    def feed_client(self, uint32_t conn, bytes data):
+        cdef Client *c = self.client(conn)
+        buf_add(&c.input, <const char *>data, len(data))
+        with nogil:
+            core_client_fed(&self.core, conn, 0)
+
+    def close_client(self, uint32_t conn):
+        self.client(conn)
+        core_client_close(&self.core, conn)
+
+    def wants_client(self, uint32_t conn) -> bool:
+        self.client(conn)
+        return core_client_wants(&self.core, conn)
+
+    def is_closing(self, uint32_t conn) -> bool:
+        return self.client(conn).closing
+
+    def drain_clients(self) -> list:
+        cdef uint32_t conn
+        touched = []
+        while core_touched_next(&self.core, &conn):
+            touched.append(conn)
+        return touched
+
+    def drain_client(self, uint32_t conn) -> bytes:
+        cdef Client *c = self.client(conn)
+        if c.holding:
+            return b""
+        output = buf_bytes(&c.output)
+        core_client_sent(&self.core, conn, buf_size(&c.output))
+        return output
+
+    def drain_calls(self) -> list:
+        cdef Client *c = client_pop(&self.core.calls)
+        cdef const char *data
+        cdef uint32_t i
+        calls = []
+        while c != NULL:
+            if c.alive:
+                data = c.input.data + c.input.start
+                calls.append((c.id, [
+                    resp_arg(&c.parser, data, i)[:c.parser.args[i].size] for i in range(c.parser.argc)
+                ]))
+            client_unref(c)
+            c = client_pop(&self.core.calls)
+        return calls
+
+    def answer(self, uint32_t conn, bytes reply, bint close=False):
+        cdef Client *c = self.client(conn)
+        buf_add(&c.output, <const char *>reply, len(reply))
+        c.replies += 1
+        if c.calling:
+            buf_take(&c.input, c.consume)
+            c.consume = 0
+        c.calling = False
+        c.closing = c.closing or close
+        core_touch(&self.core, c)
+        core_queue(&self.core, c)
+
+    def set_client(self, uint32_t conn, int resp, bint redirect):
+        cdef Client *c = self.client(conn)
+        c.resp = resp
+        c.redirect = redirect
+
+    cdef int check_peer(self, uint32_t peer, uint32_t channel) except -1:
+        if not 1 <= peer <= self.core.settings.replicas or channel > 1:
+            raise IndexError("no such peer or channel")
+        return 0
+
+    def open_peer(self, uint32_t peer, uint32_t channel):
+        self.check_peer(peer, channel)
+        core_peer_open(&self.core, peer, channel)
+
+    def close_peer(self, uint32_t peer, uint32_t channel):
+        self.check_peer(peer, channel)
+        core_peer_close(&self.core, peer, channel)
+
+    def feed_peer(self, uint32_t peer, uint32_t channel, bytes data) -> bool:
+        cdef bint good
+        self.check_peer(peer, channel)
+        if not self.core.log.links[peer][channel].up:
+            return True
+        buf_add(&self.core.log.links[peer][channel].input, <const char *>data, len(data))
+        with nogil:
+            good = core_peer_fed(&self.core, peer, channel, 0)
+        return good
+
+    def drain_peer(self, uint32_t peer, uint32_t channel) -> bytes:
+        self.check_peer(peer, channel)
+        cdef Buf *b = &self.core.log.links[peer][channel].output
+        output = buf_bytes(b)
+        core_peer_sent(&self.core, peer, channel, buf_size(b))
+        return output
+
+    def durable(self, uint64_t position):
+        core_durable(&self.core, position)
+
+    def drain_disk(self):
+        cdef uint64_t position
+        cdef const char *data
+        cdef bint sync
+        cdef size_t size = core_disk_output(&self.core, &position, &data, &sync)
+        return (position, data[:size], bool(sync)) if size else None
+
+    def drain_reads(self) -> list:
+        cdef uint64_t position
+        cdef uint32_t length
+        reads = []
+        while core_read_next(&self.core, &position, &length):
+            reads.append((position, length))
+        return reads
+
+    def read_done(self, uint64_t position, bytes data):
+        core_read_done(&self.core, position, <const char *>data, len(data))
+
+    def status(self) -> dict:
+        cdef Acceptor *a = &self.core.log.acceptor
+        cdef Coordinator *c = &self.core.log.coordinator
+        cdef bint serving = core_serving(&self.core)
+        cdef uint64_t now = self.core.now
+        cdef uint64_t end = coordinator_lease_base(c, now) + c.lease_master_us
+        cdef uint32_t r
+        heard = []
+        for r in range(1, c.replicas + 1):
+            if serving and (r == c.me or now < c.heard[r] + c.lease_us):
+                heard.append(r)
+        return {
+            "role": "master" if serving else "candidate" if c.state > FOLLOWER else "replica",
+            "serving": bool(serving),
+            "master": core_master(&self.core),
+            "sequence_number": c.number if c.state >= OPENING else a.promised,
+            "epoch": self.core.epoch,
+            "instance_committed": a.chosen,
+            "instance_applied": self.core.log.applied,
+            "lease_us_left": end - now if serving and end > now else 0,
+            "voting": not a.silent,
+            "heard": heard,
+            "keys": self.core.store.size,
+            "keys_expiring": self.core.store.expiring,
+            "state_sum": self.core.store.state_sum,
+            "operations": self.core.operations,
+            "reads": self.core.reads,
+            "clients": self.core.clients_count,
+            "log_position": self.core.log.disk.base + disk_size(&self.core.log.disk),
+            "time_ms": self.core.time_ms,
+            "promised": a.promised,
+            "elections": self.core.elections,
+        }
+
+    def rows(self) -> dict:
+        cdef uint32_t i
+        rows = {}
+        for i, name in enumerate(ACCEPTOR_ROW_NAMES):
+            rows["acceptor." + name] = self.core.log.acceptor.taken[i]
+        for i, name in enumerate(COORDINATOR_ROW_NAMES):
+            rows["coordinator." + name] = self.core.log.coordinator.taken[i]
+        return rows
+
+    def get(self, bytes key):
+        cdef size_t size
+        cdef const char *value = fdb_get(&self.core.store, key, len(key), &size)
+        return None if value == NULL else value[:size]
+
+    def applied(self) -> list:
+        cdef Core *core = &self.core
+        cdef uint64_t at = u64_max(
+            core.history_taken, core.history_count - APPLIED_MAX if core.history_count > APPLIED_MAX else 0)
+        applied = []
+        while at < core.history_count:
+            applied.append((core.history[at % APPLIED_MAX].instance, core.history[at % APPLIED_MAX].checksum))
+            at += 1
+        core.history_taken = at
+        return applied
+
+
+cdef Core *core_of(object replica) except NULL:
+    return &(<Replica?>replica).core
