@@ -1,0 +1,51 @@
+# Each verb builds .venv by itself, from Debian's python3, python3-venv, python3-dev, make and gcc.
+# Stamp files make the second time quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
+# All that has to be installed, the project itself apart, as pyproject.toml says.
+REQUIREMENTS := import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); j = p["project"]; \
+	print(*p["build-system"]["requires"], *j["dependencies"], \
+	*sum(j["optional-dependencies"].values(), []), sep="\n")
+
+.PHONY: build run test lint bench annotate clean
+
+build: $(VENV)/built
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -c '$(REQUIREMENTS)' > $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	rm -f $(VENV)/built
+	touch $@
+
+# The first time the project is installed in place; after that only what changed is compiled.
+$(VENV)/built: $(SOURCES) setup.py $(VENV)/installed
+	if [ -e $@ ]; then $(BIN)/python setup.py --quiet build_ext --inplace; else \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .; fi
+	touch $@
+
+run: build
+	$(BIN)/fastpaxos-live up $(ARGS)
+
+test: build
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint src
+
+bench: build
+	$(BIN)/python -m bench quick $(ARGS)
+
+# Cython's pages of which lines call into Python: build/cython/**/*.html
+annotate: $(VENV)/installed
+	FPL_ANNOTATE=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info
+	find src -name '*.so' -delete
+	find src tests bench -name __pycache__ -type d -prune -exec rm -r {} +

@@ -1,0 +1,59 @@
+"""Builds the two extensions. Everything else about the package stands in pyproject.toml.
+
+Environment: FPL_NATIVE=1 compiles for this very processor, FPL_DEBUG=1 for a debugger and with the
+dear assertions (macro FPL_DEBUG), FPL_ANNOTATE=1 writes Cython's HTML pages beside the C files.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+PACKAGE = Path("src/fastpaxos_live")
+
+
+def is_set(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+def extension(name: str, source: str, depends: list[Path]) -> Extension:
+    # Frames are read through pointers into byte buffers: no strict aliasing.
+    flags = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
+    flags.append("-Wno-sign-compare")  # loops that Cython makes over unsigned variables
+    flags += ["-O0", "-g3", "-DFPL_DEBUG"] if is_set("FPL_DEBUG") else ["-O3"]
+    if is_set("FPL_NATIVE"):
+        flags.append("-march=native")
+    return Extension(
+        name,
+        [str(PACKAGE / source)],
+        depends=[str(path) for path in depends],
+        extra_compile_args=flags,
+    )
+
+
+def included(folder: str) -> list[Path]:
+    """The files that an extension may include from there."""
+    return sorted((PACKAGE / folder).glob("*.p[xy][xdi]"))
+
+
+if sys.byteorder != "little":
+    sys.exit("fastpaxos_live: frames and files are little-endian, and so must this machine be")
+
+setup(
+    ext_modules=cythonize(
+        [
+            extension("fastpaxos_live._core", "_core.pyx", included("core")),
+            extension(
+                "fastpaxos_live.server._edge",
+                "server/_edge.pyx",
+                [PACKAGE / "_core.pxd", *included("server")],
+            ),
+        ],
+        build_dir="build/cython",
+        include_path=["src"],
+        language_level=3,
+        annotate=is_set("FPL_ANNOTATE"),
+    )
+)
