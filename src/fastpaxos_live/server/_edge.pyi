@@ -1,0 +1,25 @@
+import asyncio
+from socket import socket
+
+from .._api import Replica
+from .config import FsyncPolicy
+from .edges import Hooks
+from .storage import Storage
+
+class Edge:
+    clients: int
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        replica: Replica,
+        replicas: int,
+        own: int,
+        storage: Storage,
+        position: int,
+        fsync: FsyncPolicy,
+        hooks: Hooks,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def adopt_client(self, sock: socket, address: str) -> None: ...
+    def adopt_peer(self, sock: socket, peer: int, channel: int) -> None: ...
+    async def stop(self) -> None: ...

@@ -1,0 +1,629 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: cdivision=True, initializedcheck=False
+"""The compiled edge: an epoll set of its own inside the event loop, and the log-writer thread.
+
+The loop sees one descriptor. When it is readable, one section without the GIL takes some *rounds*.
+A round: sample the clock, collect what happened, read peers and then clients, let the replica take
+its turn with a freshly sampled clock, then start the disk write, send to peers, and send to
+clients. Everything is registered edge-triggered and once: a connection that was not read to its end
+is remembered in a queue, one that could not be written to its end waits for its event. Python sees
+connections come and go, disk reads, and the requests that it answers itself.
+"""
+import asyncio
+import os
+from heapq import heappop, heappush
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+
+from .._core cimport *
+from ..log.segments import encode_header
+from .edges import EdgeFailed
+
+include "../core/xxh64.pyx"
+include "edge_writer.pxi"
+
+cdef extern from *:
+    """
+    #include <sys/epoll.h>
+    #include <sys/socket.h>
+    #include <sys/timerfd.h>
+
+    static uint64_t edge_boot_us(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_BOOTTIME, &now);
+        return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    }
+    static uint64_t edge_wall_ms(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (uint64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    }
+    static int edge_add(int epoll, int file, uint64_t tag, uint32_t events) {
+        struct epoll_event event = {.events = events | EPOLLET, .data.u64 = tag};
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, file, &event);
+    }
+    static int edge_timer(void) {
+        return timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    }
+    static void edge_arm(int timer, uint64_t at_us) {
+        struct itimerspec when = {
+            .it_value = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000},
+        };
+        timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
+    }
+    """
+    uint64_t edge_boot_us() nogil
+    uint64_t edge_wall_ms() nogil
+    int edge_add(int, int, uint64_t, uint32_t) nogil
+    int edge_timer() nogil
+    void edge_arm(int, uint64_t) nogil
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int) nogil
+    int epoll_wait(int, epoll_event *, int, int) nogil
+    ssize_t recv(int, void *, size_t, int) nogil
+    ssize_t send(int, const void *, size_t, int) nogil
+    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR
+    int EPOLL_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL
+
+cdef enum:
+    EVENTS_MAX = 256               # taken from the kernel in one round
+    WAIT_MS = 1                    # how long a section waits for more before it ends
+    SECTION_US = 2000              # how long a section may take before the event loop has its turn
+    CLIENT_READ_BYTES = 256 << 10  # of one client in one round
+    PEER_READ_BYTES = 1 << 20      # of one channel in one round
+    RECV_BYTES = 256 << 10         # in one call
+    PEERS = 10                     # ids are 1..9
+    CHANNELS = 2
+
+cdef enum Tag:  # the upper half of an epoll tag; the lower half is an index
+    TAG_CLIENT
+    TAG_PEER
+    TAG_WRITER
+    TAG_TIMER
+
+cdef uint32_t NOBODY = 0xFFFFFFFF
+cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
+
+LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
+
+
+cdef struct Socket:
+    int file            # -1: none
+    uint8_t readable    # there may be bytes to read
+    uint8_t hung_up     # the other side has ended: read until the end is seen
+    uint8_t blocked     # the kernel took no more; wait for EPOLLOUT
+    uint8_t queued      # stands in the queue of clients to read from
+    uint8_t lingering   # to be closed, and Python counts the time
+    uint32_t next       # in the queue
+    uint32_t generation  # tells users of this place apart
+
+
+cdef class Edge:
+    """One replica's sockets, disk and clock; see `edges.Edge`."""
+
+    cdef readonly int clients
+    cdef object loop, replica, storage, hooks, _reads
+    cdef list _free, _gone, _lost
+    cdef Core *core
+    cdef Writer *writer
+    cdef Socket *conns
+    cdef Socket links[PEERS][CHANNELS]
+    cdef uint32_t conns_room, conns_used, queue_head, queue_tail, queue_length
+    cdef int peers, epoll, timer
+    cdef bint writing, halted, scheduled, failed
+    cdef uint64_t write_end, armed_us
+    cdef epoll_event events[EVENTS_MAX]
+
+    def __cinit__(self):
+        cdef int peer, channel
+        self.epoll = self.timer = -1
+        self.queue_head = self.queue_tail = NOBODY
+        self.armed_us = NEVER
+        for peer in range(PEERS):
+            for channel in range(CHANNELS):
+                self.links[peer][channel].file = -1
+
+    def __init__(self, loop, replica, replicas, own, storage, position, fsync, hooks):
+        self.loop = loop
+        self.replica = replica
+        self.core = core_of(replica)
+        self.storage = storage
+        self.hooks = hooks
+        self.peers = replicas
+        self._free = []
+        self._gone = []
+        self._lost = []
+        self._reads = asyncio.Lock()
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self.timer = edge_timer()
+        if self.epoll < 0 or self.timer < 0:
+            raise OSError(errno, os.strerror(errno))
+        self._make_writer(storage, position, fsync)
+        if edge_add(self.epoll, self.timer, <uint64_t>TAG_TIMER << 32, EPOLLIN) or edge_add(
+            self.epoll, self.writer.event, <uint64_t>TAG_WRITER << 32, EPOLLIN
+        ):
+            raise OSError(errno, os.strerror(errno))
+
+    cdef int _make_writer(self, storage, uint64_t position, fsync) except -1:
+        cdef bytes header = encode_header(storage.header)
+        cdef Writer *w = <Writer *>calloc(1, sizeof(Writer))
+        if w == NULL:
+            raise MemoryError
+        self.writer = w
+        pthread_mutex_init(&w.lock, NULL)
+        writer_init_cond(&w.wake)
+        writer_init_cond(&w.idle)
+        w.files[0].file = w.files[1].file = w.preparing = -1
+        w.directory = os.open(storage.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        w.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        if w.event < 0:
+            raise OSError(errno, os.strerror(errno))
+        w.policy = {
+            "always": SYNC_ALWAYS, "interval": SYNC_INTERVAL, "never": SYNC_NEVER
+        }[fsync.kind]
+        w.interval_us = fsync.interval_ms * 1000
+        w.segment_bytes = storage.segment_bytes
+        w.end = position
+        w.ready = storage.files
+        memcpy(w.header, <const char *>header, SEGMENT_HEADER)
+        return 0
+
+    def start(self):
+        """Take the first turn."""
+        cdef int error = writer_create_thread(&self.writer.thread, writer_main, self.writer)
+        if error:
+            raise OSError(error, os.strerror(error))
+        self.loop.add_reader(self.epoll, self._on_ready)
+        self._schedule()
+
+    def adopt_client(self, sock, address):
+        """Serve this connection; the edge owns the socket from now on."""
+        cdef uint32_t conn
+        cdef Socket *client
+        if self._free:
+            conn = heappop(self._free)
+        else:
+            conn = self.conns_used
+            self._make_room(conn)
+            self.conns_used += 1
+        client = &self.conns[conn]
+        client.file = sock.detach()
+        client.readable = client.hung_up = client.blocked = client.lingering = 0
+        client.generation += 1
+        self.clients += 1
+        core_client_open(self.core, conn)
+        self.hooks.on_open(conn, address)
+        if edge_add(
+            self.epoll, client.file, <uint64_t>TAG_CLIENT << 32 | conn,
+            EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+        ):
+            edge_close_client(self, conn)
+            self._tell()
+
+    def adopt_peer(self, sock, uint32_t peer, uint32_t channel):
+        """The handshake is done; an older connection of the same channel is closed."""
+        cdef Socket *link = &self.links[peer][channel]
+        if link.file >= 0:
+            core_peer_close(self.core, peer, channel)
+            close(link.file)
+        link.file = sock.detach()
+        link.readable = link.hung_up = link.blocked = 0
+        core_peer_open(self.core, peer, channel)
+        if edge_add(
+            self.epoll, link.file, <uint64_t>TAG_PEER << 32 | peer * CHANNELS + channel,
+            EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+        ):
+            edge_close_peer(self, peer, channel)
+        self._schedule()
+
+    async def stop(self):
+        """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
+        self.halted = True
+        self.loop.remove_reader(self.epoll)
+        reason = await self.loop.run_in_executor(None, self._finish)
+        if reason:
+            raise EdgeFailed(reason)
+
+    def _finish(self):
+        # In another thread, while the loop's thread leaves the core alone. Returns why it failed,
+        # or None.
+        cdef int error
+        with nogil:
+            error = writer_settle(self.writer)
+            while not error and self.writing:
+                core_durable(self.core, self.write_end)
+                self.writing = False
+                edge_write(self)
+                error = writer_settle(self.writer)
+            error = writer_stop(self.writer)
+        return self._reason(error) if error else None
+
+    def __dealloc__(self):
+        cdef uint32_t conn
+        cdef int peer, channel
+        for conn in range(self.conns_used):
+            if self.conns[conn].file >= 0:
+                close(self.conns[conn].file)
+        free(self.conns)
+        for peer in range(PEERS):
+            for channel in range(CHANNELS):
+                if self.links[peer][channel].file >= 0:
+                    close(self.links[peer][channel].file)
+        if self.epoll >= 0:
+            close(self.epoll)
+        if self.timer >= 0:
+            close(self.timer)
+
+    cdef str _reason(self, int error):
+        return f"{(<bytes>self.writer.failed).decode()} failed: {os.strerror(error)}"
+
+    cdef int _make_room(self, uint32_t conn) except -1:
+        cdef uint32_t room = 2 * self.conns_room if self.conns_room else 64
+        cdef Socket *conns
+        if conn >= self.conns_room:
+            conns = <Socket *>realloc(self.conns, room * sizeof(Socket))
+            if conns == NULL:
+                raise MemoryError
+            memset(conns + self.conns_room, 0, (room - self.conns_room) * sizeof(Socket))
+            self.conns = conns
+            self.conns_room = room
+        return 0
+
+    def _schedule(self):
+        # Take a turn soon, whatever the sockets say.
+        if not self.scheduled and not self.halted:
+            self.scheduled = True
+            self.loop.call_soon(self._on_schedule)
+
+    def _on_schedule(self):
+        self.scheduled = False
+        self._run(True)
+
+    def _on_ready(self):
+        self._run(False)
+
+    cdef int _run(self, bint forced) except -1:
+        cdef int error = 0
+        cdef bint again = False
+        if self.halted:
+            return 0
+        with nogil:
+            error = edge_rounds(self, forced, &again)
+        if error:
+            self._fail(self._reason(error))
+        self._tell()
+        self._start_reads()
+        if again:
+            self._schedule()
+        return 0
+
+    def _fail(self, reason):
+        if not self.halted:
+            self.halted = True
+            self.loop.remove_reader(self.epoll)
+            self.hooks.on_failed(EdgeFailed(reason))
+
+    cdef int _tell(self) except -1:
+        # Report who is gone; their places may be taken again from now on.
+        while self._gone:
+            conn = self._gone.pop()
+            self.clients -= 1
+            self.hooks.on_close(conn)
+            heappush(self._free, conn)
+        while self._lost:
+            self.hooks.on_peer_lost(*self._lost.pop())
+        return 0
+
+    cdef int _start_reads(self) except -1:
+        cdef uint64_t position = 0
+        cdef uint32_t length = 0
+        while not self.halted and core_read_next(self.core, &position, &length):
+            self.loop.create_task(self._read(position, length))
+        return 0
+
+    async def _read(self, position, length):
+        async with self._reads:  # in order, one at a time
+            try:
+                data = await self.loop.run_in_executor(None, self.storage.read, position, length)
+            except OSError:
+                data = b""
+        if not self.halted:
+            core_read_done(self.core, position, <const char *><bytes>data, len(data))
+            self._schedule()
+
+    cdef void _answer_calls(self) noexcept:
+        try:
+            for conn, arguments in self.replica.drain_calls():
+                self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
+        except Exception as error:
+            self.loop.call_exception_handler(
+                {"message": "answering a request", "exception": error}
+            )
+
+    cdef void _linger(self, uint32_t conn) noexcept:
+        self.loop.call_later(LINGER_S, self._end_linger, conn, self.conns[conn].generation)
+
+    def _end_linger(self, uint32_t conn, uint32_t generation):
+        cdef Socket *client = &self.conns[conn]
+        if client.file >= 0 and client.generation == generation and not self.halted:
+            edge_close_client(self, conn)
+            self._tell()
+
+
+cdef int edge_rounds(Edge self, bint forced, bint *again) noexcept nogil:
+    # Rounds until nothing happens for WAIT_MS, or the event loop must have its turn. A forced round
+    # is taken even if nothing has happened. Returns an errno; `again`: more is left to do.
+    cdef int count, error
+    cdef uint64_t now, until = 0
+    again[0] = forced
+    while True:
+        # Waiting here is cheaper than in the event loop, and whoever speaks often speaks again soon.
+        count = epoll_wait(
+            self.epoll, self.events, EVENTS_MAX, 0 if until == 0 or again[0] else WAIT_MS
+        )
+        if count <= 0 and not again[0]:
+            return 0
+        now = edge_boot_us()
+        if until == 0:
+            until = now + SECTION_US
+        core_clock(self.core, now, edge_wall_ms())
+        error = edge_round(self, count, again)
+        if error or now >= until:
+            return error
+
+
+cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
+    cdef uint64_t now, wakeup
+    cdef bint more
+    cdef int error = edge_sort(self, count)
+    if error:
+        return error
+    # Peers before clients: what they bring finishes work, what clients bring is new work.
+    more = edge_read_peers(self)
+    edge_read_clients(self)
+    if core_has_calls(self.core):
+        with gil:
+            self._answer_calls()
+    # The lease is checked in the turn, by a clock that was read after the requests were executed.
+    now = edge_boot_us()
+    core_turn(self.core, now, edge_wall_ms())
+    # The disk first: it works while the rest is sent.
+    edge_write(self)
+    edge_send_peers(self)
+    edge_send_clients(self)
+    wakeup = core_wakeup(self.core)
+    again[0] = more or self.queue_length > 0 or wakeup <= now or core_has_calls(self.core)
+    if wakeup > now and wakeup < self.armed_us:
+        edge_arm(self.timer, wakeup)
+        self.armed_us = wakeup
+    return 0
+
+
+cdef int edge_sort(Edge self, int count) noexcept nogil:
+    # Note what happened to whom. Returns the errno of a failed write.
+    cdef int i, error
+    cdef uint32_t kind, index, events
+    cdef bint blocked, busy = False
+    for i in range(count):
+        kind = self.events[i].data.u64 >> 32
+        index = <uint32_t>self.events[i].data.u64
+        events = self.events[i].events
+        if kind == TAG_CLIENT:
+            blocked = self.conns[index].blocked
+            edge_note(&self.conns[index], events)
+            edge_queue(self, index)
+            if blocked and events & EPOLLOUT:
+                edge_send_client(self, index)
+        elif kind == TAG_PEER:
+            edge_note(&self.links[index // CHANNELS][index % CHANNELS], events)
+        elif kind == TAG_TIMER:
+            self.armed_us = NEVER
+        else:
+            error = writer_poll(self.writer, &busy)
+            if error:
+                return error
+            if self.writing and not busy:
+                self.writing = False
+                core_durable(self.core, self.write_end)
+    return 0
+
+
+cdef inline void edge_note(Socket *s, uint32_t events) noexcept nogil:
+    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        s.readable = 1
+    if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        s.hung_up = 1
+    if events & EPOLLOUT:
+        s.blocked = 0
+
+
+cdef inline void edge_queue(Edge self, uint32_t conn) noexcept nogil:
+    # Read from this client in the next round, if there is anything to read and the core wants it.
+    cdef Socket *client = &self.conns[conn]
+    if client.queued or not client.readable or client.file < 0:
+        return
+    if not core_client_wants(self.core, conn):
+        return
+    client.queued = 1
+    client.next = NOBODY
+    if self.queue_tail == NOBODY:
+        self.queue_head = conn
+    else:
+        self.conns[self.queue_tail].next = conn
+    self.queue_tail = conn
+    self.queue_length += 1
+
+
+cdef void edge_read_clients(Edge self) noexcept nogil:
+    # Everyone who stands in the queue now, once; who has more to say queues again.
+    cdef uint32_t conn, count = self.queue_length
+    while count:
+        count -= 1
+        conn = self.queue_head
+        self.queue_head = self.conns[conn].next
+        if self.queue_head == NOBODY:
+            self.queue_tail = NOBODY
+        self.queue_length -= 1
+        self.conns[conn].queued = 0
+        if self.conns[conn].file >= 0:
+            edge_read_client(self, conn)
+
+
+cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
+    cdef Socket *client = &self.conns[conn]
+    cdef size_t room = 0, taken = 0
+    cdef ssize_t size
+    cdef char *space
+    while client.readable and taken < CLIENT_READ_BYTES and core_client_wants(self.core, conn):
+        space = core_client_space(self.core, conn, &room)
+        room = min(room, <size_t>RECV_BYTES)
+        size = recv(client.file, space, room, MSG_DONTWAIT)
+        if size > 0:
+            core_client_fed(self.core, conn, size)
+            taken += size
+            # Fewer than asked for: the kernel has no more, and will say so when it has.
+            if <size_t>size < room and not client.hung_up:
+                client.readable = 0
+        elif size < 0 and errno == EAGAIN:
+            client.readable = 0
+        elif size == 0 or errno != EINTR:
+            edge_close_client(self, conn)
+            return
+    edge_queue(self, conn)
+
+
+cdef bint edge_read_peers(Edge self) noexcept nogil:
+    # Returns whether any has more to say.
+    cdef int peer, channel
+    cdef bint more = False
+    for peer in range(1, self.peers + 1):
+        for channel in range(CHANNELS):
+            if self.links[peer][channel].readable and self.links[peer][channel].file >= 0:
+                edge_read_peer(self, peer, channel)
+                more |= self.links[peer][channel].readable
+    return more
+
+
+cdef void edge_read_peer(Edge self, uint32_t peer, uint32_t channel) noexcept nogil:
+    cdef Socket *link = &self.links[peer][channel]
+    cdef size_t room = 0, taken = 0
+    cdef ssize_t size
+    cdef char *space
+    while link.readable and taken < PEER_READ_BYTES:
+        space = core_peer_space(self.core, peer, channel, &room)
+        room = min(room, <size_t>RECV_BYTES)
+        size = recv(link.file, space, room, MSG_DONTWAIT)
+        if size > 0:
+            taken += size
+            # Sampled after the bytes came: a grant must never seem older than its frame.
+            core_clock(self.core, edge_boot_us(), edge_wall_ms())
+            if not core_peer_fed(self.core, peer, channel, size):
+                edge_close_peer(self, peer, channel)
+                return
+            if <size_t>size < room and not link.hung_up:
+                link.readable = 0
+        elif size < 0 and errno == EAGAIN:
+            link.readable = 0
+        elif size == 0 or errno != EINTR:
+            edge_close_peer(self, peer, channel)
+            return
+
+
+cdef void edge_write(Edge self) noexcept nogil:
+    # Hand the next group to the writer, if it is idle.
+    cdef uint64_t position = 0
+    cdef const char *data = NULL
+    cdef bint sync = False
+    cdef size_t size
+    if self.writing:
+        return
+    size = core_disk_output(self.core, &position, &data, &sync)
+    if size:
+        self.writing = True
+        self.write_end = position + size
+        writer_submit(self.writer, position, data, size, sync)
+
+
+cdef void edge_send_peers(Edge self) noexcept nogil:
+    cdef int peer, channel
+    for peer in range(1, self.peers + 1):
+        for channel in range(CHANNELS):
+            if self.links[peer][channel].file >= 0 and not self.links[peer][channel].blocked:
+                edge_send_peer(self, peer, channel)
+
+
+cdef void edge_send_peer(Edge self, uint32_t peer, uint32_t channel) noexcept nogil:
+    cdef Socket *link = &self.links[peer][channel]
+    cdef const char *data = NULL
+    cdef size_t size = core_peer_output(self.core, peer, channel, &data)
+    cdef ssize_t sent
+    while size:
+        sent = send(link.file, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent >= 0:
+            core_peer_sent(self.core, peer, channel, sent)
+            size = core_peer_output(self.core, peer, channel, &data)
+        elif errno == EAGAIN:
+            link.blocked = 1
+            return
+        elif errno != EINTR:
+            edge_close_peer(self, peer, channel)
+            return
+
+
+cdef void edge_send_clients(Edge self) noexcept nogil:
+    cdef uint32_t conn = 0
+    while core_touched_next(self.core, &conn):
+        if self.conns[conn].file >= 0:
+            edge_send_client(self, conn)
+
+
+cdef void edge_send_client(Edge self, uint32_t conn) noexcept nogil:
+    # Send what is released; then close the connection if that was its last, or read on if it may be
+    # read again.
+    cdef Socket *client = &self.conns[conn]
+    cdef const char *data = NULL
+    cdef size_t size = 0
+    cdef ssize_t sent
+    while not client.blocked:
+        size = core_client_output(self.core, conn, &data)
+        if not size:
+            break
+        sent = send(client.file, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent >= 0:
+            core_client_sent(self.core, conn, sent)
+        elif errno == EAGAIN:
+            client.blocked = 1
+        elif errno != EINTR:
+            edge_close_client(self, conn)
+            return
+    if core_client_closing(self.core, conn):
+        if not client.blocked:
+            edge_close_client(self, conn)
+        elif not client.lingering:
+            client.lingering = 1
+            with gil:
+                self._linger(conn)
+        return
+    edge_queue(self, conn)
+
+
+cdef void edge_close_client(Edge self, uint32_t conn) noexcept nogil:
+    core_client_close(self.core, conn)
+    close(self.conns[conn].file)
+    self.conns[conn].file = -1
+    with gil:
+        self._gone.append(conn)
+
+
+cdef void edge_close_peer(Edge self, uint32_t peer, uint32_t channel) noexcept nogil:
+    core_peer_close(self.core, peer, channel)
+    close(self.links[peer][channel].file)
+    self.links[peer][channel].file = -1
+    with gil:
+        self._lost.append((peer, channel))

@@ -1,0 +1,508 @@
+"""The commands that Python answers: connections, introspection, the cluster's face.
+
+The core answers all others itself. `COMMANDS` (command_table.py) says which commands there are; a
+handler here is a method named after the command, or after "container_subcommand".
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .._api import Replica
+from .cluster import Cluster, key_slot
+from .command_table import COMMANDS, Command
+from .config import CellConfig
+from .info import VERSION_OF_REDIS, Counters, View, info_text
+from .reply import OK, CommandError, Simple, Verbatim, encode, encode_error
+from .settings import Settings
+
+NO_PASSWORD = (
+    "ERR AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?"
+)
+WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+BAD_INTEGER = "ERR value is not an integer or out of range"
+SYNTAX = "ERR syntax error"
+
+
+@dataclass(slots=True)
+class Client:
+    """What is known of a connection beside its bytes."""
+
+    conn: int  # the driver's id, reused after it closes
+    id: int  # never reused while this process runs
+    address: str
+    since: float = field(default_factory=time.monotonic)
+    asked: float = field(default_factory=time.monotonic)  # when Python last answered it
+    last: str = "NULL"  # the last command that Python answered
+    name: str = ""
+    lib_name: str = ""
+    lib_version: str = ""
+    resp: int = 2
+    redirect: bool = False
+
+    def line(self, now: float, local: str) -> str:
+        """The line of CLIENT LIST; clients' libraries want all of Redis's fields in it."""
+        return (
+            f"id={self.id} addr={self.address} laddr={local} fd=-1 name={self.name} "
+            f"age={int(now - self.since)} idle={int(now - self.asked)} flags=N db=0 sub=0 psub=0 "
+            "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
+            f"omem=0 tot-mem=0 events=r cmd={self.last} user=default redir=-1 resp={self.resp} "
+            f"lib-name={self.lib_name} lib-ver={self.lib_version}\n"
+        )
+
+
+Args = list[bytes]
+Handler = Callable[[Client, Args], object]
+
+
+class Commands:
+    """Answers the requests that a replica hands up (`Replica.drain_calls`)."""
+
+    def __init__(self, replica: Replica, cell: CellConfig, name: str) -> None:
+        self.replica = replica
+        self.cell = cell
+        self.me = cell.replica(name)
+        self.settings = Settings(cell, self.me)
+        self.cluster = Cluster(cell, self.me)
+        self.counters = Counters()
+        self.clients: dict[int, Client] = {}
+
+    def on_open(self, conn: int, address: str) -> None:
+        """The driver accepted a connection from `address` ("host:port")."""
+        self.counters.connections += 1
+        self.clients[conn] = Client(conn, self.counters.connections, address)
+
+    def on_close(self, conn: int) -> None:
+        """The connection is gone."""
+        self.clients.pop(conn, None)
+
+    def handle(self, conn: int, args: Args) -> tuple[bytes, bool]:
+        """(reply, whether to close the connection after it) to one request. Raises nothing."""
+        client = self.clients[conn]
+        self.counters.commands += 1
+        try:
+            command = find(args)
+            client.asked, client.last = time.monotonic(), command.name
+            value = self.handler(command)(client, args)
+        except CommandError as error:
+            self.counters.errors += 1
+            return encode_error(str(error)), False
+        return encode(value, client.resp), command.name == "quit"
+
+    def handler(self, command: Command) -> Handler:
+        container, _, sub = command.name.partition("|")
+        if sub == "help":
+            return lambda client, args: help_lines(COMMANDS[container])
+        return getattr(self, command.name.replace("|", "_").replace("-", "_"))
+
+    # --- connection
+
+    def hello(self, client: Client, args: Args) -> object:
+        resp, name = client.resp, client.name
+        if len(args) > 1:
+            if (version := parse_integer(args[1])) is None:
+                raise CommandError("ERR Protocol version is not an integer or out of range")
+            if version not in (2, 3):
+                raise CommandError("NOPROTO unsupported protocol version")
+            resp = version
+        rest = args[2:]
+        while rest:
+            option = rest[0].upper()
+            if option == b"AUTH" and len(rest) >= 3:
+                check_user(rest[1])
+                rest = rest[3:]
+            elif option == b"SETNAME" and len(rest) >= 2:
+                name = parse_name(rest[1], "Client names")
+                rest = rest[2:]
+            else:
+                raise CommandError(f"ERR Syntax error in HELLO option '{text(rest[0])}'")
+        client.resp, client.name = resp, name
+        self.tell_core(client)
+        return {
+            "server": "redis",
+            "version": VERSION_OF_REDIS,
+            "proto": resp,
+            "id": client.id,
+            "mode": "cluster",
+            "role": "master" if self.replica.status()["role"] == "master" else "replica",
+            "modules": [],
+        }
+
+    def tell_core(self, client: Client) -> None:
+        self.replica.set_client(client.conn, client.resp, client.redirect)
+
+    def ask_redirects(self, client: Client) -> None:
+        """This client knows clusters: it gets MOVED rather than being forwarded."""
+        client.redirect = True
+        self.tell_core(client)
+
+    def auth(self, client: Client, args: Args) -> object:
+        if len(args) > 3:
+            raise CommandError(SYNTAX)
+        if len(args) == 2:
+            raise CommandError(NO_PASSWORD)
+        check_user(args[1])
+        return OK
+
+    def quit(self, client: Client, args: Args) -> object:
+        return OK
+
+    def reset(self, client: Client, args: Args) -> object:
+        client.resp, client.redirect, client.name = 2, False, ""
+        self.tell_core(client)
+        return Simple("RESET")
+
+    def select(self, client: Client, args: Args) -> object:
+        number = parse_integer(args[1])
+        if number is None:
+            raise CommandError(BAD_INTEGER)
+        if number != 0:
+            raise CommandError("ERR DB index is out of range")
+        return OK
+
+    def client_id(self, client: Client, args: Args) -> object:
+        return client.id
+
+    def client_getname(self, client: Client, args: Args) -> object:
+        return client.name or None
+
+    def client_setname(self, client: Client, args: Args) -> object:
+        client.name = parse_name(args[2], "Client names")
+        return OK
+
+    def client_setinfo(self, client: Client, args: Args) -> object:
+        attribute = text(args[2])
+        match attribute.lower():
+            case "lib-name":
+                client.lib_name = parse_name(args[3], "lib-name")
+            case "lib-ver":
+                client.lib_version = parse_name(args[3], "lib-ver")
+            case _:
+                raise CommandError(f"ERR Unrecognized option '{attribute}'")
+        return OK
+
+    def client_info(self, client: Client, args: Args) -> object:
+        return Verbatim(client.line(time.monotonic(), str(self.me.client)))
+
+    def client_list(self, client: Client, args: Args) -> object:
+        now, local = time.monotonic(), str(self.me.client)
+        chosen = select_clients(list(self.clients.values()), args[2:])
+        return Verbatim("".join(other.line(now, local) for other in chosen))
+
+    def client_no_evict(self, client: Client, args: Args) -> object:
+        if args[2].upper() not in (b"ON", b"OFF"):
+            raise CommandError(SYNTAX)
+        return OK
+
+    client_no_touch = client_no_evict
+
+    # --- COMMAND
+
+    def command(self, client: Client, args: Args) -> object:
+        return [describe(command) for command in COMMANDS.values()]
+
+    def command_count(self, client: Client, args: Args) -> object:
+        return len(COMMANDS)
+
+    def command_list(self, client: Client, args: Args) -> object:
+        options = args[2:]
+        if not options:
+            return list(COMMANDS)
+        if len(options) != 3 or options[0].upper() != b"FILTERBY":
+            raise CommandError(SYNTAX)
+        match options[1].upper():
+            case b"MODULE":
+                return []
+            case b"ACLCAT":
+                category = "@" + text(options[2]).lower()
+                return [name for name, command in COMMANDS.items() if category in acl(command)]
+            case b"PATTERN":
+                matches = glob(text(options[2]))
+                return [name for name in COMMANDS if matches(name)]
+        raise CommandError(SYNTAX)
+
+    def command_info(self, client: Client, args: Args) -> object:
+        if len(args) == 2:
+            return self.command(client, args)
+        found = (lookup(text(name)) for name in args[2:])
+        return [command and describe(command) for command in found]
+
+    def command_docs(self, client: Client, args: Args) -> object:
+        if len(args) == 2:
+            return {name: document(command) for name, command in COMMANDS.items()}
+        found = (lookup(text(name)) for name in args[2:])
+        return {command.name: document(command) for command in found if command}
+
+    def command_getkeys(self, client: Client, args: Args) -> object:
+        request = args[2:]
+        command = lookup(text(request[0]))
+        if command is None:
+            raise CommandError("ERR Invalid command specified")
+        if not command.keys[0]:
+            raise CommandError("ERR The command has no key arguments")
+        if not command.fits(len(request)):
+            raise CommandError("ERR Invalid number of arguments specified for command")
+        return [request[at] for at in command.key_positions(len(request))]
+
+    # --- server
+
+    def config_get(self, client: Client, args: Args) -> object:
+        patterns = [glob(text(pattern)) for pattern in args[2:]]
+        values = self.settings.values
+        return {name: values[name] for name in values if any(match(name) for match in patterns)}
+
+    def config_set(self, client: Client, args: Args) -> object:
+        if len(args) % 2:
+            raise CommandError(SYNTAX)
+        for name, value in zip(args[2::2], args[3::2], strict=True):
+            self.settings.check_set(text(name), text(value))
+        return OK
+
+    def config_resetstat(self, client: Client, args: Args) -> object:
+        self.counters.reset(self.replica.status())
+        return OK
+
+    def config_rewrite(self, client: Client, args: Args) -> object:
+        raise CommandError("ERR The server is running without a config file")
+
+    def info(self, client: Client, args: Args) -> object:
+        sections = [text(section).lower() for section in args[1:]]
+        view = View(self.replica.status(), self.cell, self.me, self.counters)
+        return Verbatim(info_text(view, sections))
+
+    def role(self, client: Client, args: Args) -> object:
+        status = self.replica.status()
+        offset = status["instance_applied"]
+        if status["role"] == "master":
+            others = [other for other in self.cell.replicas if other.id != self.me.id]
+            return [
+                "master",
+                offset,
+                [[other.client.host, str(other.client.port), str(offset)] for other in others],
+            ]
+        master = self.cluster.master(status)
+        state = "connected" if status["master"] else "connect"
+        return ["slave", master.client.host, master.client.port, state, offset]
+
+    def wait(self, client: Client, args: Args) -> object:
+        # This reply goes behind those of the writes before it, each of which a majority has.
+        replicas, timeout_ms = parse_integer(args[1]), parse_integer(args[2])
+        if replicas is None:
+            raise CommandError(BAD_INTEGER)
+        if timeout_ms is None:
+            raise CommandError("ERR timeout is not an integer or out of range")
+        if timeout_ms < 0:
+            raise CommandError("ERR timeout is negative")
+        return self.cell.quorum - 1
+
+    # --- cluster
+
+    def readonly(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return OK
+
+    readwrite = readonly
+
+    def cluster_info(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return Verbatim(self.cluster.info(self.replica.status()))
+
+    def cluster_keyslot(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return key_slot(args[2])
+
+    def cluster_myid(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return self.cluster.node_id(self.me)
+
+    def cluster_myshardid(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return self.cluster.shard_id()
+
+    def cluster_nodes(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return Verbatim(self.cluster.nodes(self.replica.status()))
+
+    def cluster_shards(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return self.cluster.shards(self.replica.status())
+
+    def cluster_slots(self, client: Client, args: Args) -> object:
+        self.ask_redirects(client)
+        return self.cluster.slots(self.replica.status())
+
+
+def text(argument: bytes) -> str:
+    """An argument as a string that gives the same bytes back."""
+    return argument.decode("utf-8", "surrogateescape")
+
+
+def parse_integer(argument: bytes) -> int | None:
+    """A 64-bit decimal as Redis reads it: no sign but "-", no spaces, no leading zeros."""
+    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", argument):
+        return None
+    number = int(argument)
+    return number if -(1 << 63) <= number < 1 << 63 else None
+
+
+def parse_name(argument: bytes, what: str) -> str:
+    """A name without spaces or control characters. Raises CommandError."""
+    if any(not 33 <= byte <= 126 for byte in argument):
+        raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+    return argument.decode()
+
+
+def check_user(user: bytes) -> None:
+    """There is one user, "default", who needs no password. Raises CommandError."""
+    if user != b"default":
+        raise CommandError(WRONG_PASSWORD)
+
+
+def lookup(name: str) -> Command | None:
+    """The command, or the "container|subcommand", of that name."""
+    name = name.lower()
+    command = COMMANDS.get(name.partition("|")[0])
+    if command is None or "|" not in name:
+        return command
+    return next((sub for sub in command.subcommands if sub.name == name), None)
+
+
+def find(args: Args) -> Command:
+    """The command of a request, its arity checked. Raises CommandError."""
+    name = text(args[0])
+    command = lookup(name) if "|" not in name else None
+    if command is None:
+        shown = "".join(f"'{text(argument[:128])}' " for argument in args[1:])[:128]
+        raise CommandError(
+            f"ERR unknown command '{name[:128]}', with args beginning with: {shown}"
+        )
+    if command.subcommands and len(args) > 1:
+        sub = lookup(f"{command.name}|{text(args[1])}")
+        if sub is None:
+            raise CommandError(
+                f"ERR unknown subcommand '{text(args[1][:128])}'. Try {command.name.upper()} HELP."
+            )
+        command = sub
+    if not command.fits(len(args)):
+        raise CommandError(f"ERR wrong number of arguments for '{command.name}' command")
+    return command
+
+
+def glob(pattern: str) -> Callable[[str], bool]:
+    """Redis's patterns (* ? [a-z] [^x] backslash), upper and lower case alike; for names."""
+    expression = ""
+    for token in re.findall(r"\\.|\[\^?(?:\\.|[^\]\\])*\]|.", pattern, re.DOTALL):
+        match token[0], token:
+            case _, "*":
+                expression += ".*"
+            case _, "?":
+                expression += "."
+            case "\\", _:
+                expression += re.escape(token[-1])
+            case "[", _ if len(token) > 1:
+                expression += glob_class(token)
+            case _:
+                expression += re.escape(token)
+    compiled = re.compile(expression, re.DOTALL | re.IGNORECASE)
+    return lambda name: compiled.fullmatch(name) is not None
+
+
+def glob_class(token: str) -> str:
+    """A class such as "[^a-z]" as a regular expression."""
+    negated = token.startswith("[^")
+    members = re.findall(r"\\.|.", token[2 if negated else 1 : -1], re.DOTALL)
+    if not members:
+        return "." if negated else "(?!)"
+    inner = "".join(
+        "-" if member == "-" and 0 < at < len(members) - 1 else re.escape(member[-1])
+        for at, member in enumerate(members)
+    )
+    try:
+        re.compile(f"[{inner}]")
+    except re.error:  # a range that runs backwards
+        return "(?!)"
+    return f"[{'^' if negated else ''}{inner}]"
+
+
+def select_clients(clients: list[Client], options: Args) -> list[Client]:
+    """CLIENT LIST's options: TYPE normal|master|replica|pubsub, ID id... Raises CommandError."""
+    if not options:
+        return clients
+    match options[0].upper():
+        case b"TYPE" if len(options) == 2:
+            kind = text(options[1]).lower()
+            if kind not in ("normal", "master", "replica", "slave", "pubsub"):
+                raise CommandError(f"ERR Unknown client type '{text(options[1])}'")
+            return clients if kind == "normal" else []
+        case b"ID" if len(options) > 1:
+            ids = [parse_integer(option) for option in options[1:]]
+            if None in ids:
+                raise CommandError("ERR Invalid client ID")
+            return [client for client in clients if client.id in ids]
+    raise CommandError(SYNTAX)
+
+
+def acl(command: Command) -> list[str]:
+    """The categories that Redis gives to commands like this one."""
+    flags = command.flags.split()
+    named = ["@" + flag for flag in ("write", "admin", "blocking") if flag in flags]
+    if "readonly" in flags:
+        named.append("@read")
+    named.append("@fast" if "fast" in flags else "@slow")
+    if "admin" in flags or command.name.startswith("flush"):
+        named.append("@dangerous")
+    groups = {"generic": "@keyspace", "string": "@string", "connection": "@connection"}
+    return named + [groups[command.group]] if command.group in groups else named
+
+
+def describe(command: Command) -> list[object]:
+    """The entry of COMMAND INFO."""
+    first, last, step = command.keys
+    return [
+        command.name,
+        command.arity,
+        frozenset(Simple(flag) for flag in command.flags.split()),
+        first,
+        last,
+        step,
+        frozenset(Simple(category) for category in acl(command)),
+        [],
+        [key_specification(command)] if first else [],
+        [describe(sub) for sub in command.subcommands],
+    ]
+
+
+def key_specification(command: Command) -> dict[str, object]:
+    first, last, step = command.keys
+    return {
+        "flags": [Simple("RO") if "readonly" in command.flags else Simple("RW")],
+        "begin_search": {"type": "index", "spec": {"index": first}},
+        "find_keys": {
+            "type": "range",
+            "spec": {"lastkey": last if last < 0 else last - first, "keystep": step, "limit": 0},
+        },
+    }
+
+
+def document(command: Command) -> dict[str, object]:
+    """The entry of COMMAND DOCS."""
+    entry: dict[str, object] = {
+        "summary": command.summary,
+        "since": command.since,
+        "group": command.group,
+    }
+    if command.subcommands:
+        entry["subcommands"] = {sub.name: document(sub) for sub in command.subcommands}
+    return entry
+
+
+def help_lines(command: Command) -> list[Simple]:
+    """The reply to a container's HELP."""
+    lines = [
+        f"{command.name.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ]
+    for sub in command.subcommands:
+        lines += [sub.name.partition("|")[2].upper(), f"    {sub.summary}"]
+    return [Simple(line) for line in lines]

@@ -1,0 +1,342 @@
+# The log writer: one thread that never holds the GIL. It writes and syncs one group at a time, and
+# between groups prepares the next segment file in small synced slices, so that no group waits long
+# behind them.
+#
+# Invariants:
+#  1. `lock` guards the fields above "the thread's own"; the thread alone touches those below.
+#  2. From `busy` being set until it is cleared the bytes at `data` stay put.
+#  3. The first error is kept in `error` and ends all work: nothing is ever tried again.
+#  4. A sync syncs every file written to, older files first: a log must not have holes.
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <pthread.h>
+    #include <signal.h>
+    #include <stdio.h>
+    #include <string.h>
+    #include <sys/eventfd.h>
+    #include <sys/stat.h>
+    #include <time.h>
+    #include <unistd.h>
+
+    static int writer_create_thread(pthread_t *thread, void *(*run)(void *), void *writer) {
+        /* The thread inherits a mask that blocks everything: signals belong to Python's main
+        thread. */ sigset_t all, before; sigfillset(&all); pthread_sigmask(SIG_SETMASK, &all,
+        &before); int error = pthread_create(thread, NULL, run, writer);
+        pthread_sigmask(SIG_SETMASK, &before, NULL); return error;
+    }
+    static void writer_init_cond(pthread_cond_t *cond) {
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(cond, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+    }
+    static void writer_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_us) {
+        struct timespec until;
+        if (until_us == 0) {
+            pthread_cond_wait(cond, lock);
+            return;
+        }
+        until.tv_sec = until_us / 1000000;
+        until.tv_nsec = until_us % 1000000 * 1000;
+        pthread_cond_timedwait(cond, lock, &until);
+    }
+    static uint64_t writer_clock_us(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    }
+    static int writer_pwrite(int file, const char *data, size_t size, uint64_t offset) {
+        while (size) {
+            ssize_t written = pwrite(file, data, size, offset);
+            if (written < 0) {
+                if (errno == EINTR) continue;
+                return errno;
+            }
+            data += written;
+            offset += written;
+            size -= written;
+        }
+        return 0;
+    }
+    """
+    ctypedef struct pthread_t:
+        pass
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_cond_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *, void *) nogil
+    int pthread_mutex_lock(pthread_mutex_t *) nogil
+    int pthread_mutex_unlock(pthread_mutex_t *) nogil
+    int pthread_mutex_destroy(pthread_mutex_t *) nogil
+    int pthread_cond_signal(pthread_cond_t *) nogil
+    int pthread_cond_destroy(pthread_cond_t *) nogil
+    int pthread_join(pthread_t, void **) nogil
+    int writer_create_thread(pthread_t *, void *(*)(void *) noexcept nogil, void *) nogil
+    void writer_init_cond(pthread_cond_t *) nogil
+    void writer_wait(pthread_cond_t *, pthread_mutex_t *, uint64_t) nogil
+    uint64_t writer_clock_us() nogil
+    int writer_pwrite(int, const char *, size_t, uint64_t) nogil
+    int fdatasync(int) nogil
+    int fsync(int) nogil
+    int close(int) nogil
+    int openat(int, const char *, int, ...) nogil
+    int renameat(int, const char *, int, const char *) nogil
+    int eventfd(unsigned int, int) nogil
+    int eventfd_write(int, uint64_t) nogil
+    int snprintf(char *, size_t, const char *, ...) nogil
+    int errno, EAGAIN, EINTR
+    int EFD_NONBLOCK, EFD_CLOEXEC, O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC
+
+cdef enum:
+    SEGMENT_HEADER = 4096
+    SEGMENT_NUMBER_AT = 32   # where a segment header has its file number
+    SLICE_BYTES = 1 << 20
+    FILES_OPEN = 2           # the file written to and the one before it
+
+cdef enum Policy:
+    SYNC_ALWAYS
+    SYNC_INTERVAL
+    SYNC_NEVER
+
+cdef struct SegmentFile:
+    int file          # -1: none
+    uint64_t number
+    bint dirty        # written to since it was last synced
+
+cdef struct Writer:
+    pthread_mutex_t lock
+    pthread_cond_t wake       # a group was handed over, or the end
+    pthread_cond_t idle       # the group is done
+    bint busy                 # a group waits or is being written
+    bint stopping
+    const char *data          # of the group
+    size_t size
+    uint64_t position
+    bint sync                 # the group is synced whatever the policy
+    int error                 # errno of the first failure
+    const char *failed        # and what it happened to
+    # Constants while the thread runs.
+    pthread_t thread
+    int directory
+    int event                 # an eventfd, raised whenever a group is done
+    Policy policy
+    uint64_t interval_us
+    uint64_t segment_bytes
+    char header[SEGMENT_HEADER]   # of a segment file; number and checksum are filled in
+    char zeros[SLICE_BYTES]
+    # The thread's own.
+    SegmentFile files[FILES_OPEN]
+    uint64_t end              # of the last group
+    uint64_t ready            # files with a lower number than this one are whole
+    int preparing             # descriptor of file `ready`, under its unfinished name; -1: not begun
+    uint64_t prepared         # bytes of it that are zeroed and synced
+    uint64_t sync_at_us       # when an interval ends; 0: nothing to sync
+
+
+cdef int writer_fail(Writer *w, const char *what, int error) noexcept nogil:
+    w.failed = what
+    return error
+
+
+cdef int writer_prepare_slice(Writer *w) noexcept nogil:
+    # One step towards file `ready` being whole. Returns an errno.
+    cdef char name[24]
+    cdef char unfinished[32]
+    cdef uint64_t size
+    cdef int error
+    snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>w.ready)
+    snprintf(unfinished, sizeof(unfinished), b"%s.new", <char *>name)
+    if w.preparing < 0:
+        w.preparing = openat(w.directory, unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        if w.preparing < 0:
+            return writer_fail(w, b"open of a log file", errno)
+        w.prepared = 0
+        memcpy(w.header + SEGMENT_NUMBER_AT, &w.ready, 8)
+        (<uint64_t *>w.header)[0] = xxh64(w.header + 8, SEGMENT_HEADER - 8, 0)
+        error = writer_pwrite(w.preparing, w.header, SEGMENT_HEADER, 0)
+        if error:
+            return writer_fail(w, b"write of a new log file", error)
+    size = min(<uint64_t>SLICE_BYTES, w.segment_bytes - w.prepared)
+    error = writer_pwrite(w.preparing, w.zeros, size, SEGMENT_HEADER + w.prepared)
+    if error:
+        return writer_fail(w, b"write of a new log file", error)
+    if fdatasync(w.preparing):
+        return writer_fail(w, b"fdatasync of a new log file", errno)
+    w.prepared += size
+    if w.prepared < w.segment_bytes:
+        return 0
+    if fsync(w.preparing) or close(w.preparing):
+        return writer_fail(w, b"fsync of a new log file", errno)
+    if renameat(w.directory, unfinished, w.directory, name):
+        return writer_fail(w, b"rename of a new log file", errno)
+    if fsync(w.directory):
+        return writer_fail(w, b"fsync of the log's directory", errno)
+    w.preparing = -1
+    w.prepared = 0
+    w.ready += 1
+    return 0
+
+
+cdef bint writer_slice_due(Writer *w, bint busy) noexcept nogil:
+    # The next file grows twice as fast as the present one fills, and at least as fast when groups
+    # come without pause.
+    cdef uint64_t inside = w.end % w.segment_bytes
+    if w.ready > w.end // w.segment_bytes + 1:
+        return False
+    return w.prepared < (inside if busy else 2 * inside)
+
+
+cdef int writer_sync(Writer *w) noexcept nogil:
+    # Syncs every dirty file, older first. Returns an errno.
+    cdef SegmentFile *first = &w.files[0]
+    cdef SegmentFile *second = &w.files[1]
+    w.sync_at_us = 0
+    if first.number > second.number:
+        first, second = second, first
+    if first.dirty:
+        if fdatasync(first.file):
+            return writer_fail(w, b"fdatasync of the log", errno)
+        first.dirty = False
+    if second.dirty:
+        if fdatasync(second.file):
+            return writer_fail(w, b"fdatasync of the log", errno)
+        second.dirty = False
+    return 0
+
+
+cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept nogil:
+    # The open file of that number; makes it when the preparation is late. Returns an errno.
+    cdef char name[24]
+    cdef SegmentFile *slot
+    cdef int i, error
+    for i in range(FILES_OPEN):
+        if w.files[i].file >= 0 and w.files[i].number == number:
+            found[0] = &w.files[i]
+            return 0
+    while w.ready <= number:
+        error = writer_prepare_slice(w)
+        if error:
+            return error
+    slot = &w.files[0] if w.files[0].number <= w.files[1].number else &w.files[1]
+    if slot.dirty and fdatasync(slot.file):
+        return writer_fail(w, b"fdatasync of the log", errno)
+    if slot.file >= 0:
+        close(slot.file)
+    snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>number)
+    slot.file = openat(w.directory, name, O_RDWR | O_CLOEXEC)
+    slot.number = number
+    slot.dirty = False
+    found[0] = slot
+    return writer_fail(w, b"open of a log file", errno) if slot.file < 0 else 0
+
+
+cdef int writer_write(Writer *w) noexcept nogil:
+    # Writes the group, and syncs it when the policy or the group says so. Returns an errno.
+    cdef SegmentFile *file = NULL
+    cdef const char *data = w.data
+    cdef uint64_t position = w.position
+    cdef uint64_t end = position + w.size
+    cdef uint64_t inside, part
+    cdef int error
+    while position < end:
+        error = writer_file(w, position // w.segment_bytes, &file)
+        if error:
+            return error
+        inside = position % w.segment_bytes
+        part = min(end - position, w.segment_bytes - inside)
+        file.dirty = True
+        error = writer_pwrite(file.file, data, part, SEGMENT_HEADER + inside)
+        if error:
+            return writer_fail(w, b"write of the log", error)
+        data += part
+        position += part
+    w.end = end
+    if w.sync or w.policy == SYNC_ALWAYS:
+        return writer_sync(w)
+    if w.policy == SYNC_INTERVAL and w.sync_at_us == 0:
+        w.sync_at_us = writer_clock_us() + w.interval_us
+    return 0
+
+
+cdef void *writer_main(void *argument) noexcept nogil:
+    cdef Writer *w = <Writer *>argument
+    cdef int error = 0
+    pthread_mutex_lock(&w.lock)
+    while not error and (w.busy or not w.stopping):
+        if writer_slice_due(w, w.busy):
+            pthread_mutex_unlock(&w.lock)
+            error = writer_prepare_slice(w)
+            pthread_mutex_lock(&w.lock)
+        elif w.sync_at_us and writer_clock_us() >= w.sync_at_us:
+            pthread_mutex_unlock(&w.lock)
+            error = writer_sync(w)
+            pthread_mutex_lock(&w.lock)
+        elif w.busy:
+            pthread_mutex_unlock(&w.lock)
+            error = writer_write(w)
+            pthread_mutex_lock(&w.lock)
+            if not error:
+                w.busy = False
+                pthread_mutex_unlock(&w.lock)
+                pthread_cond_signal(&w.idle)
+                eventfd_write(w.event, 1)
+                pthread_mutex_lock(&w.lock)
+        else:
+            writer_wait(&w.wake, &w.lock, w.sync_at_us)
+    if not error:
+        error = writer_sync(w)
+    w.error = error
+    pthread_cond_signal(&w.idle)
+    pthread_mutex_unlock(&w.lock)
+    eventfd_write(w.event, 1)
+    return NULL
+
+
+cdef void writer_submit(
+    Writer *w, uint64_t position, const char *data, size_t size, bint sync
+) noexcept nogil:
+    # Hands over a group; the writer must not be busy.
+    pthread_mutex_lock(&w.lock)
+    w.position = position
+    w.data = data
+    w.size = size
+    w.sync = sync
+    w.busy = True
+    pthread_mutex_unlock(&w.lock)
+    pthread_cond_signal(&w.wake)  # after the lock is free, or the thread wakes only to wait for it
+
+
+cdef int writer_poll(Writer *w, bint *busy) noexcept nogil:
+    # Whether the writer is at work; returns the errno of a failure.
+    cdef int error
+    pthread_mutex_lock(&w.lock)
+    busy[0] = w.busy
+    error = w.error
+    pthread_mutex_unlock(&w.lock)
+    return error
+
+
+cdef int writer_settle(Writer *w) noexcept nogil:
+    # Waits until no group is under way; returns the errno of a failure.
+    cdef int error
+    pthread_mutex_lock(&w.lock)
+    while w.busy and not w.error:
+        writer_wait(&w.idle, &w.lock, 0)
+    error = w.error
+    pthread_mutex_unlock(&w.lock)
+    return error
+
+
+cdef int writer_stop(Writer *w) noexcept nogil:
+    # Ends the thread after it has synced everything; returns the errno of a failure.
+    pthread_mutex_lock(&w.lock)
+    w.stopping = True
+    pthread_mutex_unlock(&w.lock)
+    pthread_cond_signal(&w.wake)
+    pthread_join(w.thread, NULL)
+    return w.error

@@ -1,0 +1,59 @@
+"""What the two edges have in common: their hooks, their clock, and the choice between them."""
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from socket import socket
+from typing import Any, NamedTuple, Protocol
+
+# Which module drives which core. The plain edge can drive both, but nothing is gained by that.
+EDGES = {"cython": "._edge", "python": ".plain"}
+
+
+class EdgeFailed(Exception):
+    """The process must end at once: the text is one line that says why."""
+
+
+class Hooks(NamedTuple):
+    """What an edge calls; all of it on the loop's thread."""
+
+    # (connection, arguments) -> reply, or (reply, close after it): what Python answers
+    handle_call: Callable[[int, list[bytes]], tuple[Any, ...]]
+    on_open: Callable[[int, str], None]  # a client came: (connection, "host:port")
+    on_close: Callable[[int], None]  # it is gone
+    on_peer_lost: Callable[[int, int], None]  # the connection of (replica, channel) is gone
+    on_failed: Callable[[EdgeFailed], None]  # at most once; the edge does nothing any more
+
+
+class Edge(Protocol):
+    """Joins a replica to sockets, disk and clock."""
+
+    clients: int  # connections open now
+
+    def start(self) -> None:
+        """Take the first turn. The replica has been started."""
+
+    def adopt_client(self, sock: socket, address: str) -> None:
+        """Serve this connection; the edge owns the socket from now on."""
+
+    def adopt_peer(self, sock: socket, peer: int, channel: int) -> None:
+        """The handshake is done; an older connection of the channel is closed without a word."""
+
+    async def stop(self) -> None:
+        """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
+
+
+def load_edge(core: str) -> Callable[..., Edge]:
+    """The class of the edge for the core of that name ("cython" or "python")."""
+    edge: Callable[..., Edge] = import_module(EDGES[core], __package__).Edge
+    return edge
+
+
+def boot_us() -> int:
+    """CLOCK_BOOTTIME: it never jumps, and goes on while the machine sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def wall_ms() -> int:
+    """Wall-clock time; it may jump."""
+    return time.time_ns() // 1_000_000

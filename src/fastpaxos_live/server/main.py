@@ -1,0 +1,212 @@
+"""The process of one replica: from the data directory to the sockets, and back in good order."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from typing import Any
+
+import structlog
+import uvloop
+
+from .._api import Replica
+from .._select import load_core
+from ..log.handshake import Greeter
+from ..log.recovery import LogCorrupt, recover
+from .admin import Admin
+from .commands import Commands
+from .config import CellConfig, ReplicaConfig, replica_config
+from .datadir import DataDir, DataDirError, Identity, check_boot, kernel_boot_id, open_data_dir
+from .edges import EdgeFailed, Hooks, boot_us, load_edge, wall_ms
+from .links import Links
+from .sockets import Listener, address_text, raise_file_limit
+from .storage import Storage, StorageError
+
+log = structlog.get_logger()
+
+STOP_S = 10.0  # how long the last write and sync may take
+PROGRESS_S = 2.0  # a replay longer than this says how far it is, and again after as long
+COUNTER_SHIFT = 32  # calls of one process are numbered below this bit, its starts above
+CLIENTS_FULL = b"-ERR max number of clients reached\r\n"
+
+
+class ServeError(Exception):
+    """The replica can't start; the text is one line."""
+
+
+def run(config: CellConfig, name: str, *, new: bool, core: str) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code. `new` formats the data directory."""
+    configure_logging()
+    structlog.contextvars.bind_contextvars(replica=name)
+    try:
+        uvloop.run(serve(config, name, new=new, core=core))
+    except (ServeError, DataDirError, StorageError, LogCorrupt) as error:
+        print(f"fastpaxos-live: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def configure_logging() -> None:
+    """One line an event on stderr."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(
+                key_order=["timestamp", "level", "replica", "event"], drop_missing=True
+            ),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def serve(config: CellConfig, name: str, *, new: bool, core: str) -> None:
+    """One replica, until SIGINT or SIGTERM. When it must not go on, the process ends at once.
+
+    Raises ServeError, DataDirError, StorageError or LogCorrupt when it can't start.
+    """
+    me = config.replica(name)
+    identity = Identity(config.id, config.name, me.id, me.name)
+    data_dir = open_data_dir(me.data, identity, new=new, fsync=str(config.fsync))
+    try:
+        await _serve(config, me, data_dir, core)
+    except EdgeFailed as error:
+        log.critical(f"FATAL {error}")
+        sys.stderr.flush()
+        os._exit(1)  # at once: nothing may wait for a thread that hangs in a broken disk
+    finally:
+        data_dir.close()
+
+
+async def _serve(config: CellConfig, me: ReplicaConfig, data_dir: DataDir, core: str) -> None:
+    boot_id = kernel_boot_id()
+    check_boot(data_dir.path, data_dir.meta, boot_id)
+    try:
+        storage = Storage(
+            data_dir.path, data_dir.segment_header(), fresh=data_dir.meta.boots == 0
+        )
+        settings = replica_config(config, me.name, secrets.randbits(64), data_dir.meta.incarnation)
+        replica: Replica = load_core(core).Replica(settings)
+        position = replay(replica, storage, config.id, me.id)
+    except OSError as error:
+        raise ServeError(f"the log can't be read: {error}") from None
+    process = Process(config, me, data_dir, storage, replica, position, core)
+    try:
+        data_dir.begin(str(config.fsync), boot_id)
+        await process.run()
+        data_dir.end()
+    except OSError as error:
+        raise EdgeFailed(f"data directory {data_dir.path}: {error}") from None
+    log.info("stopped")
+
+
+def replay(replica: Replica, storage: Storage, cell_id: int, replica_id: int) -> int:
+    """Replay the log, settle its tail, return where it ends. Raises LogCorrupt, OSError."""
+    told = began = time.monotonic()
+
+    def progress(position: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= PROGRESS_S:
+            told = time.monotonic()
+            log.info("replaying the log", position=position, end=storage.end)
+
+    found = recover(replica, storage.read, storage.end, cell_id, replica_id, progress)
+    if found.tail != "clean":
+        log.warning("cutting the end of the log", tail=found.tail, position=found.position)
+    storage.settle(found)
+    seconds = round(time.monotonic() - began, 3)
+    log.info("log replayed", position=found.position, seconds=seconds)
+    return found.position
+
+
+class Process:
+    """Everything that runs while a replica serves."""
+
+    def __init__(
+        self, config: CellConfig, me: ReplicaConfig, data_dir: DataDir, storage: Storage,
+        replica: Replica, position: int, core: str,
+    ) -> None:
+        """Binds the addresses. Raises ServeError."""
+        self.loop = asyncio.get_running_loop()
+        self.me = me
+        self.replica = replica
+        self.storage = storage
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self.commands = Commands(replica, config, me.name)
+        self.admin = Admin(replica, config, me.name)
+        self.clients_max = raise_file_limit(config.limits.clients_max)
+        names = [member.name for member in config.replicas]
+        greeter = Greeter(config.id, names, me.id, data_dir.meta.incarnation)
+        counter = (data_dir.meta.boots + 1) << COUNTER_SHIFT
+        peers: list[tuple[str, int]] = [member.peer for member in config.replicas]
+        try:
+            self.listener = Listener(self.loop, me.client, self._on_client)
+            self.links = Links(self.loop, greeter, me.id, peers, counter, self._on_peer)
+        except OSError as error:
+            raise ServeError(error.strerror or str(error)) from None
+        hooks = Hooks(
+            self.commands.handle, self.commands.on_open, self.commands.on_close, self.links.lost,
+            self._fail,
+        )
+        self.edge = load_edge(core)(
+            self.loop, replica, len(names), me.id, storage, position, config.fsync, hooks
+        )
+
+    async def run(self) -> None:
+        """Serve, then stop in good order. Raises EdgeFailed."""
+        self.loop.set_exception_handler(self._on_exception)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.loop.add_signal_handler(number, self._end)
+        self.replica.start(boot_us(), wall_ms())
+        self.edge.start()
+        self.links.start()
+        self.listener.start()
+        await self.admin.start()
+        log.info("serving", client=str(self.me.client), peer=str(self.me.peer), pid=os.getpid())
+        await self.ended
+        log.info("stopping")
+        self.listener.close()
+        await self.links.close()
+        await self.admin.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.edge.stop()
+        except TimeoutError:
+            raise EdgeFailed(f"the disk did not finish within {STOP_S:.0f} s") from None
+        self.storage.close()
+
+    def _on_client(self, sock: Any, address: tuple) -> None:
+        if self.edge.clients < self.clients_max:
+            self.edge.adopt_client(sock, address_text(address))
+            return
+        try:
+            sock.send(CLIENTS_FULL)
+        except OSError:
+            pass  # it is gone already
+        sock.close()
+
+    def _on_peer(self, sock: Any, peer: int, channel: int) -> None:
+        self.edge.adopt_peer(sock, peer, channel)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _fail(self, error: EdgeFailed) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # An unexpected exception in a callback: the replica's state can't be trusted any more.
+        error = context.get("exception")
+        if isinstance(error, OSError) and ("transport" in context or "protocol" in context):
+            return  # a connection that broke, which is nothing unexpected
+        log.error(context["message"], exc_info=error)
+        self._fail(EdgeFailed(f"unexpected error: {error!r}"))

@@ -1,0 +1,364 @@
+"""The plain edge: asyncio protocols and two worker threads drive a replica through `_api.Replica`.
+
+A turn: everything that arrives in one iteration of the loop is fed at once and the turn is taken in
+the next one; then its outputs start, the disk first because the others must wait for it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from heapq import heappop, heappush
+from socket import socket
+from typing import Any
+
+from .._api import Replica
+from ..log.handshake import CHANNELS
+from .config import FsyncPolicy
+from .edges import EdgeFailed, Hooks, boot_us, wall_ms
+from .storage import Storage
+
+CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
+PEER_BUFFER_BYTES = 4 << 20
+LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
+
+
+class Edge:
+    """One replica's sockets, disk and clock; see `edges.Edge`."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, replica: Replica, replicas: int, own: int,
+        storage: Storage, position: int, fsync: FsyncPolicy, hooks: Hooks,
+    ) -> None:
+        """`position` is where the log ends; `replicas` and `own` say who the peers are."""
+        self.loop = loop
+        self.replica = replica
+        self.hooks = hooks
+        self.clients = 0
+        self.halted = False
+        self.disk = Disk(self, storage, fsync)
+        self._connections: dict[int, Client] = {}
+        self._free: list[int] = []
+        self._links: dict[tuple[int, int], Peer] = {}
+        self._turning = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_us = 0
+
+    def start(self) -> None:
+        """Take the first turn."""
+        self.touch()
+
+    def adopt_client(self, sock: socket, address: str) -> None:
+        """Serve this connection; the edge owns the socket from now on."""
+        conn = heappop(self._free) if self._free else self.clients
+        self.clients += 1
+        client = self._connections[conn] = Client(self, conn)
+        self.touch()
+        self.replica.open_client(conn)
+        self.hooks.on_open(conn, address)
+        self._connect(client, sock)
+
+    def adopt_peer(self, sock: socket, peer: int, channel: int) -> None:
+        """The handshake is done; an older connection of the same channel is closed."""
+        old = self._links.pop((peer, channel), None)
+        self.touch()
+        if old is not None:
+            self.replica.close_peer(peer, channel)
+            old.abort()
+        link = self._links[peer, channel] = Peer(self, peer, channel)
+        self.replica.open_peer(peer, channel)
+        self._connect(link, sock)
+
+    async def stop(self) -> None:
+        """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
+        self.halted = True
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            await self.disk.finish()
+        finally:
+            for connection in [*self._connections.values(), *self._links.values()]:
+                connection.abort()
+
+    def fail(self, reason: str) -> None:
+        """Something happened that must never be tried again."""
+        if not self.halted:
+            self.halted = True
+            self.hooks.on_failed(EdgeFailed(reason))
+
+    def touch(self) -> None:
+        """Something is about to be fed: there will be a turn."""
+        if not self._turning and not self.halted:
+            self._turning = True
+            self.replica.clock(boot_us(), wall_ms())
+            self.loop.call_soon(self._turn)
+
+    def forget_client(self, conn: int) -> None:
+        """The connection is gone."""
+        del self._connections[conn]
+        heappush(self._free, conn)
+        self.clients -= 1
+        self.touch()
+        self.replica.close_client(conn)
+        self.hooks.on_close(conn)
+
+    def forget_peer(self, link: "Peer") -> None:
+        """The connection is gone, unless a newer one has replaced it long ago."""
+        if self._links.get((link.peer, link.channel)) is link:
+            del self._links[link.peer, link.channel]
+            self.touch()
+            self.replica.close_peer(link.peer, link.channel)
+            self.hooks.on_peer_lost(link.peer, link.channel)
+
+    def _connect(self, protocol: "Connection", sock: socket) -> None:
+        async def connect() -> None:
+            try:
+                await self.loop.connect_accepted_socket(lambda: protocol, sock)
+            except OSError as error:
+                sock.close()
+                protocol.connection_lost(error)
+
+        protocol.task = self.loop.create_task(connect())
+
+    def _turn(self) -> None:
+        self._turning = False
+        if self.halted:
+            return
+        self._answer_calls()
+        self.replica.turn(boot_us(), wall_ms())
+        self.disk.start_write()
+        for link in self._links.values():
+            link.drain()
+        for conn in self.replica.drain_clients():
+            if (client := self._connections.get(conn)) is not None:
+                client.drain()
+        self.disk.start_reads()
+        if self._answer_calls():
+            self.touch()
+        self._arm()
+
+    def _answer_calls(self) -> bool:
+        # An answer resumes the parsing of its connection, so more calls may follow: those of the
+        # next turn.
+        calls = self.replica.drain_calls()
+        for conn, arguments in calls:
+            self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
+        return bool(calls)
+
+    def _arm(self) -> None:
+        at = self.replica.wakeup()
+        delay_us = at - boot_us()
+        if delay_us <= 0:
+            self.touch()
+        elif self._timer is None or at < self._timer_us:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(delay_us / 1e6, self._on_timer)
+            self._timer_us = at
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.touch()
+
+
+class Connection(asyncio.Protocol):
+    """What clients and peers have in common: a transport that may be full."""
+
+    limit: int
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.task: asyncio.Task[None] | None = None
+        self.transport: Any = None
+        self.blocked = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.transport.set_write_buffer_limits(high=self.limit)
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if not self.edge.halted:
+            self.edge.touch()
+            self.drain()
+
+    def drain(self) -> None:
+        """Write what the replica has for this connection, unless the transport is full."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class Client(Connection):
+    """A connection of a client."""
+
+    limit = CLIENT_BUFFER_BYTES
+
+    def __init__(self, edge: Edge, conn: int) -> None:
+        super().__init__(edge)
+        self.conn = conn
+        self.reading = True
+        self.closing = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self.edge.halted and not self.closing:
+            self.edge.touch()
+            self.edge.replica.feed_client(self.conn, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.edge.halted:
+            self.edge.forget_client(self.conn)
+
+    def drain(self) -> None:
+        if self.blocked or self.closing:
+            return
+        replica = self.edge.replica
+        if data := replica.drain_client(self.conn):
+            self.transport.write(data)
+        if replica.is_closing(self.conn):
+            self.closing = True
+            self.transport.close()
+            self.edge.loop.call_later(LINGER_S, self.transport.abort)
+            return
+        wants = replica.wants_client(self.conn)
+        if wants != self.reading:
+            self.reading = wants
+            if wants:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+
+class Peer(Connection):
+    """One channel of another replica."""
+
+    limit = PEER_BUFFER_BYTES
+
+    def __init__(self, edge: Edge, peer: int, channel: int) -> None:
+        super().__init__(edge)
+        assert channel < CHANNELS
+        self.peer = peer
+        self.channel = channel
+
+    def data_received(self, data: bytes) -> None:
+        if self.edge.halted or self.edge._links.get((self.peer, self.channel)) is not self:
+            return
+        self.edge.touch()
+        # Sampled after the bytes came: a grant must never seem older than its frame.
+        self.edge.replica.clock(boot_us(), wall_ms())
+        if not self.edge.replica.feed_peer(self.peer, self.channel, data):
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.edge.halted:
+            self.edge.forget_peer(self)
+
+    def drain(self) -> None:
+        if not self.blocked and (data := self.edge.replica.drain_peer(self.peer, self.channel)):
+            self.transport.write(data)
+
+
+class Disk:
+    """Writes in one thread, reads and the preparation of files in another. Errors are fatal."""
+
+    def __init__(self, edge: Edge, storage: Storage, fsync: FsyncPolicy) -> None:
+        self._edge = edge
+        self._storage = storage
+        self._fsync = fsync
+        self._writer = ThreadPoolExecutor(1, "log-writer")
+        self._reader = ThreadPoolExecutor(1, "log-reader")
+        self._writing: asyncio.Future[Any] | None = None
+        self._syncing: asyncio.TimerHandle | None = None
+        self._prepared = 0
+
+    def start_write(self) -> None:
+        """Hand the next group to the writer, unless it is at work."""
+        if self._writing is not None or (group := self._edge.replica.drain_disk()) is None:
+            return
+        position, data, must_sync = group
+        self._writing = self._run(
+            self._writer, lambda: self._write(position, data, must_sync),
+            lambda _: self._written(position + len(data)),
+        )
+
+    def _write(self, position: int, data: bytes, must_sync: bool) -> None:
+        self._storage.write(position, data)
+        if must_sync or self._fsync.kind == "always":
+            self._storage.sync()
+
+    def _written(self, end: int) -> None:
+        self._writing = None
+        self._edge.touch()
+        self._edge.replica.durable(end)
+        if self._edge.halted:
+            return
+        if self._fsync.kind == "interval" and self._syncing is None:
+            self._syncing = self._edge.loop.call_later(self._fsync.interval_ms / 1e3, self._sync)
+        number, inside = divmod(end, self._storage.segment_bytes)
+        if inside > self._storage.segment_bytes // 2 and self._prepared <= number:
+            self._prepared = number + 1
+            self._run(self._reader, lambda: self._storage.prepare(number + 1), lambda _: None)
+
+    def _sync(self) -> None:
+        self._syncing = None
+        self._run(self._writer, self._storage.sync, lambda _: None)
+
+    def start_reads(self) -> None:
+        """Hand the reads that the replica wants to the reader, in order."""
+        for position, size in self._edge.replica.drain_reads():
+            then = partial(self._read_done, position)
+            self._run(self._reader, partial(self._read, position, size), then)
+
+    def _read(self, position: int, size: int) -> bytes:
+        try:
+            return self._storage.read(position, size)
+        except OSError:
+            return b""
+
+    def _read_done(self, position: int, data: bytes) -> None:
+        if not self._edge.halted:
+            self._edge.touch()
+            self._edge.replica.read_done(position, data)
+
+    def _run(
+        self, executor: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None]
+    ) -> asyncio.Future[Any]:
+        future = self._edge.loop.run_in_executor(executor, work)
+
+        def done(finished: asyncio.Future[Any]) -> None:
+            if finished.cancelled():
+                return
+            if (error := finished.exception()) is None:
+                then(finished.result())
+            else:
+                self._edge.fail(f"the log can't be written: {error}")
+
+        future.add_done_callback(done)
+        return future
+
+    async def finish(self) -> None:
+        """Write what is under way and what is left, and sync everything. Raises EdgeFailed."""
+        try:
+            if self._writing is not None:
+                await self._writing
+            while (group := self._edge.replica.drain_disk()) is not None:
+                position, data, _ = group
+                await self._edge.loop.run_in_executor(
+                    self._writer, self._storage.write, position, data
+                )
+                self._edge.replica.durable(position + len(data))
+            await self._edge.loop.run_in_executor(self._writer, self._storage.sync)
+        except OSError as error:
+            raise EdgeFailed(f"the log can't be written: {error}") from None
+        finally:
+            self._writer.shutdown(wait=False)
+            self._reader.shutdown(wait=False)

@@ -1,0 +1,60 @@
+"""Replies of the commands that Python answers, in RESP2 and RESP3.
+
+Handlers return plain values: None, bool, int, str and bytes (bulk strings), list or tuple (array),
+dict (map), frozenset (set), and the two kinds below. They raise CommandError for an error reply.
+"""
+
+
+class Simple(str):
+    """A simple string, such as OK."""
+
+
+class Verbatim(str):
+    """Text for people: marked as such in RESP3, a bulk string in RESP2."""
+
+
+class CommandError(Exception):
+    """An error reply; the text is what the client sees, its code first ("ERR ...")."""
+
+
+OK = Simple("OK")
+
+
+def encode_error(text: str) -> bytes:
+    """An error reply: always one line, whatever the client sent into it."""
+    line = text.encode("utf-8", "surrogateescape")
+    return b"-%s\r\n" % line.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def encode(value: object, resp: int) -> bytes:
+    """`value` as a reply for a client that speaks RESP `resp` (2 or 3)."""
+    match value:
+        case None:
+            return b"_\r\n" if resp == 3 else b"$-1\r\n"
+        case bool():
+            return (b"#t\r\n" if value else b"#f\r\n") if resp == 3 else b":%d\r\n" % value
+        case int():
+            return b":%d\r\n" % value
+        case Simple():
+            return b"+%s\r\n" % value.encode()
+        case Verbatim() if resp == 3:
+            text = value.encode()
+            return b"=%d\r\ntxt:%s\r\n" % (len(text) + 4, text)
+        case str():
+            return encode(value.encode("utf-8", "surrogateescape"), resp)
+        case bytes():
+            return b"$%d\r\n%s\r\n" % (len(value), value)
+        case dict():
+            head = b"%%%d\r\n" % len(value) if resp == 3 else b"*%d\r\n" % (2 * len(value))
+            pairs = (encode(key, resp) + encode(item, resp) for key, item in value.items())
+            return head + b"".join(pairs)
+        case frozenset():
+            head = b"~" if resp == 3 else b"*"
+            return head + b"%d\r\n" % len(value) + join(sorted(value), resp)
+        case list() | tuple():
+            return b"*%d\r\n" % len(value) + join(value, resp)
+    raise TypeError(f"no reply can hold a {type(value).__name__}")
+
+
+def join(values: list | tuple, resp: int) -> bytes:
+    return b"".join(encode(value, resp) for value in values)

@@ -1,0 +1,103 @@
+"""Listening sockets that survive a lack of descriptors, and the options of connections."""
+
+import asyncio
+import errno
+import resource
+import socket
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+ACCEPTS_MAX = 64  # connections taken in one go, so that a flood of them can't starve the others
+BACKLOG = 1024
+FILES_RESERVED = 128  # descriptors kept for peers, the log and administration
+PAUSE_S = 0.5  # how long to accept nothing when the process or the machine has run out of something
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+def resolve(host: str, port: int) -> tuple[int, tuple]:
+    """(family, address) of the first address of `host`. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return family, address
+
+
+def address_text(address: tuple) -> str:
+    """ "host:port" as Redis shows it."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def tune(sock: socket.socket) -> None:
+    """Options of any connection: non-blocking, no delay of small packets."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def raise_file_limit(clients_max: int) -> int:
+    """Let the process open files for so many clients; returns for how many there are enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = clients_max + FILES_RESERVED
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return clients_max
+    allowed = max(1, soft - FILES_RESERVED)
+    log.warning("clients_max lowered: the process may not open more files", clients_max=allowed)
+    return allowed
+
+
+class Listener:
+    """Accepts connections and hands each over as a non-blocking socket with its address."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, address: tuple[str, int],
+        on_socket: Callable[[socket.socket, tuple], None],
+    ) -> None:
+        """Binds and listens. Raises OSError whose text names the address."""
+        self._loop = loop
+        self._on_socket = on_socket
+        self._retry: asyncio.TimerHandle | None = None
+        family, place = resolve(*address)
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setblocking(False)
+            self._socket.bind(place)
+            self._socket.listen(BACKLOG)
+        except OSError as error:
+            self._socket.close()
+            where = address_text(address)
+            raise OSError(error.errno, f"can't listen on {where}: {error.strerror}") from None
+
+    def start(self) -> None:
+        """Begin (or go on) to accept."""
+        self._retry = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_MAX):
+            try:
+                sock, address = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                log.warning("can't accept connections for a moment", reason=error.strerror)
+                self._loop.remove_reader(self._socket.fileno())
+                self._retry = self._loop.call_later(PAUSE_S, self.start)
+                return
+            tune(sock)
+            self._on_socket(sock, address)
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self._retry is not None:
+            self._retry.cancel()
+        else:
+            self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
