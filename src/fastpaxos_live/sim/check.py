@@ -1,0 +1,120 @@
+"""What must hold in a cell after every turn of any replica, whatever fails: the invariants.
+
+ 1. One value an instance: whoever applies an instance, in whatever life, applies the same value.
+ 2. Each replica applies 1, 2, 3, ... in each life; the database and its epoch are a function of the instance.
+ 3. At most one replica at a time serves under a lease, in true time.
+ 4. No promise goes back: not in memory during a life, and not across a crash once it was durable or told to anybody.
+ 5. The epoch never goes back.
+ 6. After a start nobody is promised anything for one lease.
+"""
+
+from ..reference.log_frame import ACK, PROMISE
+from .trace import Fields, number_text
+
+
+class Violation(Exception):
+    """Something that must not happen; the text is one line."""
+
+
+class ReplicaView:
+    """What the checks remember of one replica."""
+
+    __slots__ = ("applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until", "committed")
+
+    def __init__(self) -> None:
+        self.told = 0  # highest number in a promise or an acknowledgement that left: survives a crash
+        self.kept = 0  # highest promise that is durable: survives a crash
+        self.begin(0)
+
+    def begin(self, quiet_until: int) -> None:
+        """A new life, silent until then in the replica's own time (us)."""
+        self.applied = 0
+        self.promised = 0
+        self.committed = 0
+        self.epoch = 0
+        self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
+        self.quiet_until = quiet_until
+
+
+class CellCheck:
+    """The invariants of one cell. Every method raises Violation."""
+
+    def __init__(self, replicas: int) -> None:
+        self.views = [ReplicaView() for _ in range(replicas + 1)]
+        self.values: dict[int, int] = {}  # instance -> checksum of the value applied there
+        self.states: dict[int, tuple[int, int]] = {}  # instance -> sum over the database, epoch
+        self.masters: set[int] = set()  # epochs in which somebody served
+
+    def applied(self, replica: int, entries: list[tuple[int, int]]) -> None:
+        """`replica` applied these (instance, checksum)."""
+        view = self.views[replica]
+        for instance, checksum in entries:
+            if instance != view.applied + 1:
+                raise Violation(f"replica {replica} applied instance {instance} after {view.applied}")
+            view.applied = instance
+            known = self.values.setdefault(instance, checksum)
+            if known != checksum:
+                raise Violation(
+                    f"replica {replica} applied {checksum:016x} at instance {instance}, another {known:016x}"
+                )
+
+    def status(self, replica: int, status: dict, now: int, lease_end: int) -> None:
+        """After a turn at true time `now`; the replica's lease ends at true time `lease_end`."""
+        view = self.views[replica]
+        applied = status["instance_applied"]
+        if applied != view.applied:
+            raise Violation(f"replica {replica} says it applied up to {applied}, it showed up to {view.applied}")
+        epoch = status["epoch"]
+        if applied:
+            state = status["state_sum"], epoch
+            other = self.states.setdefault(applied, state)
+            if other != state:
+                raise Violation(f"replica {replica} has state {state} at instance {applied}, another {other}")
+        if epoch < view.epoch:
+            raise Violation(f"replica {replica}: the epoch went back from {view.epoch} to {epoch}")
+        view.epoch = epoch
+        committed = status["instance_committed"]
+        if committed < view.committed or committed < applied:
+            raise Violation(f"replica {replica}: committed {committed} after {view.committed}, applied {applied}")
+        view.committed = committed
+        promised = status["promised"]
+        known = max(view.promised, view.told, view.kept)
+        if promised < known:
+            raise Violation(
+                f"replica {replica}: promise {number_text(promised)} is lower than {number_text(known)}"
+            )
+        view.promised = promised
+        self._serving(replica, status["serving"], epoch, now, lease_end)
+
+    def _serving(self, replica: int, serving: bool, epoch: int, now: int, lease_end: int) -> None:
+        view = self.views[replica]
+        if not serving or lease_end <= now:
+            view.serving_until = 0
+            return
+        self.masters.add(epoch)
+        view.serving_until = lease_end
+        for other, rival in enumerate(self.views):
+            if other != replica and rival.serving_until > now:
+                raise Violation(
+                    f"two masters: replica {replica} serves until {lease_end / 1e6:.6f}, "
+                    f"replica {other} until {rival.serving_until / 1e6:.6f}"
+                )
+
+    def sent(self, replica: int, fields: Fields, boot_us: int) -> None:
+        """`replica` sends a frame with this header, at `boot_us` of its own clock."""
+        kind, number = fields[0], fields[5]
+        if kind != ACK and kind != PROMISE:
+            return
+        view = self.views[replica]
+        if number < view.told:
+            raise Violation(
+                f"replica {replica} answers {number_text(number)} after it answered {number_text(view.told)}"
+            )
+        view.told = number
+        if kind == PROMISE and boot_us < view.quiet_until:
+            raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
+
+    def durable(self, replica: int, promised: int) -> None:
+        """A group whose header names this promise is durable."""
+        view = self.views[replica]
+        view.kept = max(view.kept, promised)

@@ -1,0 +1,397 @@
+"""One replica and what surrounds it: its clocks, its inbox, its disk; the turns, the crashes and the restarts.
+
+It does what the real edge does: takes the time, feeds what has arrived, ends the turn with a new time, drains. A stall
+makes the process stop inside a turn, a pause between two.
+"""
+
+from typing import TYPE_CHECKING
+
+from .._api import Config, Replica
+from ..log.recovery import LogCorrupt, recover
+from . import trace as t
+from .check import Violation
+from .disk import Disk
+from .network import CHANNELS, Connection
+from .trace import frames_of
+
+if TYPE_CHECKING:
+    from .clients import Link
+    from .world import World
+
+PPM = 1_000_000
+REPLAY_BYTES = 64 << 10
+SPINS_MAX = 200  # turns that a replica may ask for without any time passing
+
+
+class Node:
+    """Replica number `id` of the world's cell, running or not."""
+
+    def __init__(self, world: "World", id: int) -> None:
+        random = world.random
+        self.world = world
+        self.id = id
+        self.core: Replica | None = None
+        self.boots = 0  # lives so far: events of an earlier life are void
+        self.disk = Disk()
+        self.disk_slow_until = 0
+        self.rate = PPM + world.plan.drift_ppm[id - 1]  # ticks of the own clock in a true second
+        self.boot_offset = random.randrange(1, 1 << 40)
+        self.wall_offset_ms = world.plan.wall_offset_ms[id - 1]
+        self.paused_until = 0
+        self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
+        self.crash_after: int | None = None  # outputs of the next turns after which the process dies
+        self.serving = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self.inbox: list[tuple] = []
+        self.peers: dict[tuple[int, int], Connection] = {}
+        self.links: dict[int, "Link"] = {}
+        self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
+        self.scheduled = False
+        self.in_turn = False
+        self.wake_at = 0
+        self.last_wake = 0
+        self.read_at = 0  # reads are answered in order
+        self.spins = 0
+
+    # --- clocks
+    def boot_us(self) -> int:
+        """The own clock now."""
+        return self.boot_offset + self.world.now * self.rate // PPM
+
+    def wall_ms(self) -> int:
+        """The own wall clock now."""
+        return 1_700_000_000_000 + self.world.now // 1000 + self.wall_offset_ms
+
+    def true_us(self, boot_us: int) -> int:
+        """True time at which the own clock reaches `boot_us`."""
+        return -(-(boot_us - self.boot_offset) * PPM // self.rate)
+
+    # --- life
+    def start(self) -> None:
+        """The process starts: recovery from the disk, then silence."""
+        if self.core is not None:
+            return
+        world = self.world
+        self.boots += 1
+        self.core = core = world.new_replica(self._config())
+        boot, wall = self.boot_us(), self.wall_ms()
+        image = self.disk.image
+        try:
+            end = recover(Replay(self, core), self.disk.read, len(image), world.cell_id, self.id)
+        except LogCorrupt as error:
+            raise Violation(str(error)) from None
+        if end.tail != "clean":
+            world.count("tail_" + end.tail)
+        self.disk.cut(end.position)
+        world.trace.event(world.now, self.id, t.START, end.position, boot, bytes(image[-64:]))
+        core.start(boot, wall)
+        world.check.views[self.id].quiet_until = boot + world.plan.lease_us
+        self._look()
+        world.network.start(self.id)
+        self._schedule(0)
+
+    def _config(self) -> Config:
+        world, plan = self.world, self.world.plan
+        return Config(
+            cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=1,
+            seed=world.random.getrandbits(64),
+            clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
+            lease_us=plan.lease_us, lease_master_us=plan.lease_master_us, beat_us=plan.beat_us,
+            election_us=plan.election_us, window=plan.window, batch_bytes=plan.batch_bytes, value_bytes_max=1 << 20,
+            wait_master_us=plan.wait_master_us, write_timeout_us=plan.write_timeout_us, redirect=plan.redirect,
+        )  # fmt: skip
+
+    def crash(self) -> None:
+        """kill -9, or a power cut: memory is gone, the disk keeps some of what it was writing."""
+        if self.core is None:
+            return
+        world = self.world
+        left = self.disk.crash(world.random)
+        world.trace.event(world.now, self.id, t.CRASH, len(self.disk.image), 0, left.encode())
+        self.core = None
+        self.serving = False
+        self.crash_after = None
+        world.check.views[self.id].begin(0)
+        links = list(self.links.values()) + [item[1] for item in self.inbox if item[0] == "open_client"]
+        self._reset()
+        world.network.stop(self.id)
+        for link in links:
+            if not world.faulty or world.random.random() < 0.8:  # else the client has to find out by itself
+                world.after(world.network.delay(), link.client.on_closed, link)
+
+    # --- turns
+    def post(self, item: tuple) -> None:
+        """Something arrived; the next turn takes it."""
+        if self.core is None:
+            return
+        self.inbox.append(item)
+        if not self.scheduled and not self.in_turn:
+            low, high = self.world.plan.turn_us
+            self._schedule(low + int(self.world.random.random() * (high - low)))
+
+    def _schedule(self, delay: int) -> None:
+        self.scheduled = True
+        self.world.after(delay, self._begin, self.boots)
+
+    def _wake(self, boots: int) -> None:
+        if boots != self.boots or self.core is None:
+            return
+        self.wake_at = 0
+        if self.scheduled or self.in_turn:
+            return
+        due = self.true_us(self.core.wakeup())
+        if due <= self.world.now:
+            self._schedule(0)
+        else:
+            self._wake_at(due)
+
+    def _wake_at(self, due: int) -> None:
+        # One wake-up event is enough: it looks again when it comes too early.
+        if not self.wake_at or due < self.wake_at:
+            self.wake_at = due
+            self.world.at(due, self._wake, self.boots)
+
+    def _begin(self, boots: int) -> None:
+        if boots != self.boots or self.core is None:
+            return
+        world = self.world
+        if world.now < self.paused_until:
+            world.at(self.paused_until, self._begin, boots)
+            return
+        self.scheduled = False
+        self.in_turn = True
+        boot, wall = self.boot_us(), self.wall_ms()
+        world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
+        self.core.clock(boot, wall)
+        stall, self.stall = self.stall, None
+        if stall is None:
+            self._feed(boots)
+            self._end(boots)
+        elif stall[1] == "feed":
+            world.after(stall[0], self._feed, boots)
+            world.after(stall[0] + 1, self._end, boots)
+        else:
+            self._feed(boots)
+            world.after(stall[0], self._end, boots)
+
+    def _feed(self, boots: int) -> None:
+        if boots == self.boots and self.core is not None:
+            inbox, self.inbox = self.inbox, []
+            for item in inbox:
+                getattr(self, "_on_" + item[0])(*item[1:])
+
+    def _end(self, boots: int) -> None:
+        if boots != self.boots or self.core is None:
+            return
+        world, core = self.world, self.core
+        boot, wall = self.boot_us(), self.wall_ms()
+        self.in_turn = False
+        core.turn(boot, wall)
+        self._look()
+        if not self._drain(boot):
+            return  # died while it sent
+        wake = core.wakeup()
+        world.trace.event(world.now, self.id, t.TURN, boot, wake)
+        self._count_spins(boot)
+        if self.inbox and not self.scheduled:
+            self._schedule(0)
+        elif not self.scheduled:
+            self._wake_at(max(self.true_us(wake), world.now + 1))
+
+    def _count_spins(self, boot: int) -> None:
+        self.spins = self.spins + 1 if boot <= self.last_wake + 2 else 0
+        self.last_wake = boot
+        if self.spins > SPINS_MAX:
+            raise Violation(f"replica {self.id} asks for turn after turn without time passing")
+
+    def _look(self) -> None:
+        # The checks see every turn before anything of it leaves the replica.
+        world, core = self.world, self.core
+        check = world.check
+        entries = core.applied()
+        if entries:
+            check.applied(self.id, entries)
+        status = core.status()
+        lease_end = self.true_us(self.boot_us() + status["lease_us_left"])
+        serving = status["serving"]
+        if serving and not self.serving:
+            world.count_election()
+        self.serving = serving
+        check.status(self.id, status, world.now, lease_end)
+
+    # --- what goes in
+    def _event(self, event: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
+        self.world.trace.event(self.world.now, self.id, event, a, b, data)
+
+    def _on_open_peer(self, conn: Connection) -> None:
+        if not conn.closed:
+            peer = conn.other(self.id)
+            self._event(t.OPEN_PEER, peer, conn.channel)
+            self.peers[peer, conn.channel] = conn
+            self.core.open_peer(peer, conn.channel)
+
+    def _on_feed_peer(self, conn: Connection, data: bytes, damaged: bool) -> None:
+        peer, channel = conn.other(self.id), conn.channel
+        if self.peers.get((peer, channel)) is not conn:
+            return  # a newer connection took its place
+        self._event(t.FEED_PEER, peer, channel, data)
+        sound = self.core.feed_peer(peer, channel, data)
+        if sound and damaged:
+            raise Violation(f"replica {self.id} took damaged bytes from {peer} for good ones")
+        if not sound:
+            if not self.world.plan.corrupt:
+                raise Violation(f"replica {self.id} refused the good bytes of {peer}")
+            self._on_close_peer(conn)
+            self.world.network.close(conn)
+
+    def _on_feed_frame(self, peer: int, frame: bytes) -> None:
+        if (peer, 0) in self.peers:
+            self._event(t.FEED_PEER, peer, 0, frame)
+            if not self.core.feed_peer(peer, 0, frame):
+                raise Violation(f"replica {self.id} refused a good frame of {peer}")
+
+    def _on_close_peer(self, conn: Connection) -> None:
+        peer = conn.other(self.id)
+        if self.peers.get((peer, conn.channel)) is conn:
+            del self.peers[peer, conn.channel]
+            self._event(t.CLOSE_PEER, peer, conn.channel)
+            self.core.close_peer(peer, conn.channel)
+
+    def _on_open_client(self, link: "Link") -> None:
+        link.id = next(id for id in range(len(self.links) + 1) if id not in self.links)
+        self.links[link.id] = link
+        self._event(t.OPEN_CLIENT, link.id)
+        self.core.open_client(link.id)
+
+    def _on_feed_client(self, link: "Link", data: bytes) -> None:
+        if self.links.get(link.id) is not link:
+            return
+        if link.id in self.stopped or not self.core.wants_client(link.id):
+            self.stopped.setdefault(link.id, []).append(data)
+            return
+        self._event(t.FEED_CLIENT, link.id, 0, data)
+        self.core.feed_client(link.id, data)
+
+    def _on_close_client(self, link: "Link") -> None:
+        if self.links.get(link.id) is link:
+            del self.links[link.id]
+            self.stopped.pop(link.id, None)
+            self._event(t.CLOSE_CLIENT, link.id)
+            self.core.close_client(link.id)
+
+    def _on_durable(self, position: int) -> None:
+        self._event(t.DURABLE, position)
+        self.core.durable(position)
+
+    def _on_read_done(self, position: int, data: bytes) -> None:
+        self._event(t.READ_DONE, position, len(data))
+        self.core.read_done(position, data)
+
+    # --- what comes out
+    def _drain(self, boot: int) -> bool:
+        """False if the process died on the way."""
+        world, core = self.world, self.core
+        outputs: list[tuple] = []
+        for (peer, channel), conn in self.peers.items():
+            data = core.drain_peer(peer, channel)
+            if data:
+                self._event(t.TO_PEER, peer, channel, data)
+                outputs.append((self._send_peer, conn, data, boot))
+        group = core.drain_disk()
+        if group is not None:
+            self._event(t.TO_DISK, group[0], group[2], group[1])
+            outputs.append((self._write, *group[:2]))
+        reads = core.drain_reads()
+        if reads:
+            outputs.append((self._read, reads))
+        for id in core.drain_clients():
+            self._drain_client(id, outputs)
+        if core.drain_calls():
+            raise Violation(f"replica {self.id} hands up a request that the simulated clients never send")
+        if self.crash_after is not None and outputs:
+            world.random.shuffle(outputs)
+        for output in outputs:
+            if self.crash_after is not None:
+                if self.crash_after == 0:
+                    world.count("crash_sending")
+                    self.crash()
+                    world.faults.restart_later(self)
+                    return False
+                self.crash_after -= 1
+            output[0](*output[1:])
+        return True
+
+    def _drain_client(self, id: int, outputs: list[tuple]) -> None:
+        core, link = self.core, self.links.get(id)
+        if link is None:
+            return
+        data = core.drain_client(id)
+        if data:
+            self._event(t.TO_CLIENT, id, 0, data)
+            outputs.append((link.deliver, data))
+        if core.is_closing(id):
+            outputs.append((link.hang_up,))
+            self.post(("close_client", link))
+        elif id in self.stopped and core.wants_client(id):
+            self.inbox[:0] = [("feed_client", link, data) for data in self.stopped.pop(id)]
+            if not self.scheduled:
+                self._schedule(0)
+
+    def _send_peer(self, conn: Connection, data: bytes, boot: int) -> None:
+        check = self.world.check
+        for _, _, fields in frames_of(data):
+            check.sent(self.id, fields, boot)
+        self.world.network.send(conn, self.id, data)
+
+    def _write(self, position: int, data: bytes) -> None:
+        world = self.world
+        self.disk.write(position, data)
+        low, high = world.plan.disk_us
+        delay = low + int(world.random.random() * (high - low))
+        if world.now < self.disk_slow_until:
+            delay += int(world.random.random() * 1_000_000)
+        world.after(delay, self._written, self.boots, data)
+
+    def _written(self, boots: int, data: bytes) -> None:
+        if boots == self.boots and self.core is not None:
+            position = self.disk.complete()
+            self.world.check.durable(self.id, int.from_bytes(data[40:48], "little"))
+            self.post(("durable", position))
+
+    def _read(self, reads: list[tuple[int, int]]) -> None:
+        world = self.world
+        for position, length in reads:
+            self._event(t.WANT_READ, position, length)
+            fails = world.faulty and world.plan.read_fails and world.random.random() < world.plan.read_fails
+            if fails:
+                world.count("read_fails")
+            data = b"" if fails else self.disk.read(position, length)
+            self.read_at = max(self.read_at, world.now + 100 + int(400 * world.random.random()))
+            world.at(self.read_at, self._was_read, self.boots, position, data)
+
+    def _was_read(self, boots: int, position: int, data: bytes) -> None:
+        if boots == self.boots:
+            self.post(("read_done", position, data))
+
+
+class Replay:
+    """A replica during recovery, fed in pieces so that the checks see everything it applies."""
+
+    def __init__(self, node: Node, core: Replica) -> None:
+        self.node = node
+        self.core = core
+
+    def feed_log(self, data: bytes) -> int:
+        """As Replica.feed_log."""
+        at, size = 0, REPLAY_BYTES
+        while at < len(data):
+            consumed = self.core.feed_log(data[at : at + size])
+            self.node.world.check.applied(self.node.id, self.core.applied())
+            if not consumed:
+                if at + size >= len(data):
+                    break
+                size *= 2
+            at += consumed
+        return at

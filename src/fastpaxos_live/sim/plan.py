@@ -1,0 +1,104 @@
+"""What one seed decides about a run: the cell, its network and disks, the load, and which faults happen how often.
+
+Swarm testing: each run draws its own mix, so that some runs are nearly calm, some have one kind of fault only, and
+some have all of them.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+# Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
+LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000), (600_000, 500_000, 50_000, 200_000))
+
+FAULTS = (
+    "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way", "pair",
+    "flap", "reset", "wall_jump",
+)
+
+DRIFT_PPM_MAX = 40_000  # 4 %: what the shortest margin between the two leases allows, and a little more
+
+
+@dataclass(slots=True)
+class Plan:
+    """Times in microseconds, probabilities 0..1."""
+
+    replicas: int
+    lease_us: int
+    lease_master_us: int
+    beat_us: int
+    election_us: int
+    window: int
+    batch_bytes: int
+    redirect: int
+    wait_master_us: int
+    write_timeout_us: int
+    clients: int
+    pipeline: int  # requests that a client sends at once, at most
+    think_us: int  # mean pause of a client between its batches
+    keys: int
+    value_bytes: int
+    delay_us: tuple[int, int]  # of a message, uniform
+    delay_tail: float  # probability that a message is late by up to two leases
+    lossy: bool  # frames between replicas are lost, repeated and reordered one by one
+    loss: float
+    repeat: float
+    split: float  # of a chunk of a stream, at any byte
+    corrupt: float  # of a chunk between replicas
+    turn_us: tuple[int, int]  # from an input to the turn that takes it
+    disk_us: tuple[int, int]  # of one write
+    read_fails: float
+    faults: dict[str, int]  # kind -> mean time between two
+    drift_ppm: tuple[int, ...]  # rate error of each replica's clock
+    wall_offset_ms: tuple[int, ...]
+
+
+def draw_plan(random: Random) -> Plan:
+    """The plan of one run, all of it from `random`."""
+    lease, lease_master, beat, election = random.choices(LEASES, (6, 3, 2))[0]
+    replicas = random.choices((1, 3, 5), (1, 7, 2))[0]
+    lossy = random.random() < 0.4
+    drift = DRIFT_PPM_MAX if random.random() < 0.7 else 0
+    offset = random.choice((0, 20, 1000, 3_600_000))
+    pipeline = random.choice((1, 2, 4, 16))
+    return Plan(
+        replicas=replicas,
+        lease_us=lease,
+        lease_master_us=lease_master,
+        beat_us=beat,
+        election_us=election,
+        window=random.choice((1, 2, 4, 16)),
+        batch_bytes=random.choice((1 << 20, 1 << 20, 400, 80)),
+        redirect=random.choice((0, 0, 1, 2)),
+        wait_master_us=random.choice((lease, 4 * lease, 2_000_000)),
+        write_timeout_us=random.choice((2 * lease, 1_000_000, 2_000_000)),
+        clients=random.randint(2, 5),
+        pipeline=pipeline,
+        think_us=random.choice((5_000, 10_000, 20_000)) * (1 + pipeline // 4),
+        keys=random.choice((2, 5, 12)) + pipeline // 4,
+        value_bytes=random.choice((0, 0, 40, 3000)),
+        delay_us=random.choice(((30, 200), (100, 1500), (500, 6000))),
+        delay_tail=random.choice((0.0, 0.0, 0.002, 0.02)),
+        lossy=lossy,
+        loss=random.choice((0.0, 0.01, 0.05, 0.2)) if lossy else 0.0,
+        repeat=random.choice((0.0, 0.02, 0.2)) if lossy else 0.0,
+        split=random.choice((0.0, 0.02, 0.3)),
+        corrupt=random.choice((0.0, 0.0, 0.002)),
+        turn_us=random.choice(((0, 20), (10, 300))),
+        disk_us=random.choice(((80, 300), (200, 4000), (2000, 20_000))),
+        read_fails=random.choice((0.0, 0.2)),
+        faults=_draw_faults(random, lease),
+        drift_ppm=tuple(random.randint(-drift, drift) for _ in range(replicas)),
+        wall_offset_ms=tuple(random.randint(-offset, offset) for _ in range(replicas)),
+    )
+
+
+def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
+    style = random.random()
+    if style < 0.05:
+        kinds: tuple[str, ...] = ()
+    elif style < 0.25:
+        kinds = (random.choice(FAULTS),)
+    else:
+        kinds = tuple(kind for kind in FAULTS if random.random() < 0.45)
+    unit = lease_us * max(4, 2 * len(kinds)) // 2
+    return {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}

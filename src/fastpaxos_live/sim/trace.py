@@ -1,0 +1,91 @@
+"""The record of a run: one hash over every call of a replica's interface, and on request a line for each."""
+
+import re
+from collections.abc import Callable
+from struct import Struct
+
+from xxhash import xxh64
+
+from ..reference import log_frame
+
+EVENTS = (
+    "start", "crash", "clock", "turn", "open_peer", "feed_peer", "close_peer", "open_client", "feed_client",
+    "close_client", "durable", "read_done", "to_peer", "to_client", "to_disk", "want_read", "fault",
+)
+(
+    START, CRASH, CLOCK, TURN, OPEN_PEER, FEED_PEER, CLOSE_PEER, OPEN_CLIENT, FEED_CLIENT,
+    CLOSE_CLIENT, DURABLE, READ_DONE, TO_PEER, TO_CLIENT, TO_DISK, WANT_READ, FAULT,
+) = range(len(EVENTS))
+
+FRAMES = {
+    getattr(log_frame, name): name
+    for name in (
+        "ACCEPT ACK BEAT ECHO WHERE ASK ANSWER PROPOSE ENTRY PROMISE REFUSE FETCH LEARN FETCHED FORWARD REPLIES "
+        "HANGUP HELLO PROMISED"
+    ).split()
+}
+
+_EVENT = Struct("<QBBQQ")
+_HEADER = Struct("<13xBBBIIQQQQQ")  # a frame's header from its type on: docs/design.md
+_GAPS = re.compile(rb"[^\x21-\x7e]+")
+
+Fields = tuple[int, int, int, int, int, int, int, int, int, int]
+"""Of a frame: type, sender, flags, length, incarnation, number, instance, mark, sent, extra."""
+
+
+def frames_of(data: bytes) -> list[tuple[int, int, Fields]]:
+    """(start, end, fields) of each whole frame that `data` begins with; nothing is verified."""
+    frames = []
+    at, size = 0, len(data)
+    while at + log_frame.HEADER_BYTES <= size:
+        fields = _HEADER.unpack_from(data, at)
+        end = at + fields[3]
+        if end > size or end <= at:
+            break
+        frames.append((at, end, fields))
+        at = end
+    return frames
+
+
+class Trace:
+    """Hashes events; with `show`, also passes one legible line an event to it."""
+
+    def __init__(self, show: Callable[[str], None] | None = None) -> None:
+        self._hash = xxh64()
+        self._show = show
+
+    def event(self, now: int, replica: int, event: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
+        """An event at true time `now` (us) at `replica` (0: the whole cell); `a` and `b` depend on the event."""
+        update = self._hash.update
+        update(_EVENT.pack(now, replica, event, a, b))
+        if data:
+            update(data)
+        if self._show is not None:
+            self._show(line(now, replica, event, a, b, data))
+
+    def digest(self) -> str:
+        """16 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def number_text(number: int) -> str:
+    """A sequence number as round.replica.incarnation."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number & 65535}"
+
+
+def frame_text(fields: Fields) -> str:
+    """A frame's name and the fields that matter."""
+    kind, _, flags, length, _, number, instance, mark, sent, extra = fields
+    name = FRAMES.get(kind, str(kind))
+    return f"{name}(n={number_text(number)} i={instance} m={mark} s={sent} x={extra} f={flags} {length}B)"
+
+
+def line(now: int, replica: int, event: int, a: int, b: int, data: bytes) -> str:
+    """One event in fixed columns: time (s), replica, event, two integers, what the bytes are."""
+    if event in (FEED_PEER, TO_PEER):
+        detail = " ".join(frame_text(fields) for _, _, fields in frames_of(data)) or f"{len(data)} bytes"
+    elif event in (FEED_CLIENT, TO_CLIENT, FAULT):
+        detail = _GAPS.sub(b" ", data[:160]).decode("ascii")
+    else:
+        detail = f"{len(data)} bytes" if data else ""
+    return f"{now / 1e6:10.6f} r{replica} {EVENTS[event]:<12} {a:>14} {b:>8}  {detail}".rstrip()

@@ -1,0 +1,164 @@
+"""One simulated run: the events of a cell in virtual time, decided by a seed, and the verdict about them."""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from random import Random
+from time import process_time
+from types import ModuleType
+
+from .._api import Config, Replica
+from .check import CellCheck, Violation
+from .clients import Client
+from .faults import Faults
+from .linear import check_history
+from .network import Network
+from .node import Node
+from .plan import DRIFT_PPM_MAX, Plan, draw_plan
+from .trace import Trace
+
+HEAL = 0.65  # part of the time after which faults stop
+LOAD = 0.85  # part of the time after which clients ask nothing new
+LIVENESS_US = 12_000_000  # from the end of the faults until all must be well
+STEP_US = 50_000  # between two looks whether all is well
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run showed."""
+
+    seed: int
+    violation: str | None = None
+    details: str = ""  # a traceback, when the replica raised
+    virtual_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    trace_hash: str = ""
+    operations: int = 0  # answered requests
+    instances: int = 0
+    elections: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)  # errors and time-outs
+
+
+class World:
+    """A cell, its clients and its faults. `core` is the module whose `Replica` is driven; `show` takes trace lines."""
+
+    def __init__(
+        self, seed: int, core: ModuleType, seconds: float = 10.0, show: Callable[[str], None] | None = None,
+        plan: Plan | None = None,
+    ) -> None:
+        self.random = Random(seed)
+        self.plan = draw_plan(self.random) if plan is None else plan
+        self.new_replica: Callable[[Config], Replica] = core.Replica
+        self.outcome = Outcome(seed)
+        self.count = self._counter(self.outcome.faults)
+        self.count_reply = self._counter(self.outcome.replies)
+        self.now = 0
+        self.end = int(seconds * 1e6)
+        self.heal_at = int(seconds * 1e6 * HEAL)
+        self.load_until = int(seconds * 1e6 * LOAD)
+        self.faulty = True
+        self.completed = 0
+        self.elections_healed = 0
+        self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
+        self.history: list = []
+        self.trace = Trace(show)
+        self.check = CellCheck(self.plan.replicas)
+        self.cell_id = self.random.getrandbits(64) | 1
+        self._events: list[tuple[int, int, Callable, tuple]] = []
+        self._sequence = 0
+        self.network = Network(self, self.plan.replicas)
+        self.nodes = [None] + [Node(self, id) for id in range(1, self.plan.replicas + 1)]
+        self.clients = [Client(self, id) for id in range(1, self.plan.clients + 1)]
+        self.faults = Faults(self)
+
+    @staticmethod
+    def _counter(counts: Counter[str]) -> Callable[[str], None]:
+        def count(kind: str) -> None:
+            counts[kind] += 1
+
+        return count
+
+    # --- events
+    def at(self, time: int, call: Callable, *arguments: object) -> None:
+        """Call at that true time (us), or now if it has passed."""
+        self._sequence += 1
+        heappush(self._events, (max(time, self.now), self._sequence, call, arguments))
+
+    def after(self, delay: int, call: Callable, *arguments: object) -> None:
+        """Call after that many microseconds."""
+        self.at(self.now + delay, call, *arguments)
+
+    def _advance(self, until: int) -> None:
+        events = self._events
+        while events[0][0] <= until:
+            self.now, _, call, arguments = heappop(events)
+            call(*arguments)
+        self.now = until
+
+    def count_election(self) -> None:
+        """A replica began to serve."""
+        self.outcome.elections += 1
+
+    # --- a run
+    def run(self) -> Outcome:
+        """The whole run. Never raises: what goes wrong is in the outcome."""
+        began = process_time()
+        outcome = self.outcome
+        try:
+            self._run()
+        except Violation as violation:
+            outcome.violation = str(violation)
+        except Exception as error:
+            outcome.violation = f"a replica raised {type(error).__name__}: {error}"
+            outcome.details = traceback.format_exc()
+        outcome.operations = self.completed
+        outcome.instances = max(self.check.values, default=0)
+        outcome.virtual_seconds = self.now / 1e6
+        outcome.cpu_seconds = process_time() - began
+        outcome.trace_hash = self.trace.digest()
+        return outcome
+
+    def _run(self) -> None:
+        for node in self.nodes[1:]:
+            self.after(int(self.random.random() * 5000), node.start)
+        for client in self.clients:
+            self.after(int(self.random.random() * self.plan.lease_us), client.start)
+        self.faults.start()
+        self._advance(self.heal_at)
+        self._heal()
+        self._advance(self.end)
+        while problem := self._unwell():
+            if self.now >= self.heal_at + LIVENESS_US:
+                raise Violation(f"not live {LIVENESS_US / 1e6:.0f} s after the last fault: {problem}")
+            self._advance(self.now + STEP_US)
+        problem = check_history(self.history, self._expiry_error_us())
+        if problem:
+            raise Violation(problem)
+
+    def _heal(self) -> None:
+        # Faults stop; what is broken is mended within a moment.
+        self.faulty = False
+        self.network.heal()
+        for node in self.nodes[1:]:
+            node.crash_after = node.stall = None
+            node.disk_slow_until = 0
+            node.paused_until = min(node.paused_until, self.now)
+            self.after(1000, node.start)
+
+    def _unwell(self) -> str | None:
+        for client in self.clients:
+            if not client.done:
+                return f"client {client.id} waits for answers"
+        if sum(node.serving for node in self.nodes[1:]) != 1:
+            return f"{sum(node.serving for node in self.nodes[1:])} replicas serve"
+        views = self.check.views[1:]
+        if min(view.applied for view in views) < max(view.committed for view in views):
+            return f"replicas have applied {[view.applied for view in views]}"
+        return None
+
+    def _expiry_error_us(self) -> int:
+        # The time in force may run ahead of true time by the spread of the wall clocks, and by drift since the start.
+        return 2 * self.wall_error_ms * 1000 + self.now * 2 * DRIFT_PPM_MAX // 1_000_000 + 20_000
