@@ -156,7 +156,7 @@ cdef int resp_shape(const RespRequest *q, const RespCommand *row) noexcept nogil
         return resp_setex(q, row)
     if shape == SHAPE_GETEX:
         if q.argc == 2:
-            return resp_single(q, OP_GET, 0, 0, NULL, 0)
+            return resp_single(q, OP_GET, 0, 0, b"", 0)
         return resp_options(q, OP_GETEX, 2)
     if shape == SHAPE_EXPIRE:
         return resp_expire(q, row)
@@ -197,7 +197,7 @@ cdef int resp_operation(
     i = first
     while i < q.argc:
         if step == 1:
-            to = fdb_op_item(to, resp_text(q, i), resp_size(q, i), NULL, 0)
+            to = fdb_op_item(to, resp_text(q, i), resp_size(q, i), b"", 0)
         else:
             to = fdb_op_item(
                 to, resp_text(q, i), resp_size(q, i), resp_text(q, i + 1), resp_size(q, i + 1)
@@ -292,7 +292,7 @@ cdef int resp_number(const RespRequest *q, const RespCommand *row) noexcept nogi
         return resp_error(q, b"value is not an integer or out of range")
     if row.arg < 0 and number == FDB_INTEGER_MIN:
         return resp_error(q, b"decrement would overflow")
-    return resp_single(q, row.opcode, row.flags, number * row.arg, NULL, 0)
+    return resp_single(q, row.opcode, row.flags, number * row.arg, b"", 0)
 
 
 cdef int resp_lifetime(
@@ -374,7 +374,7 @@ cdef int resp_options(const RespRequest *q, uint8_t opcode, uint32_t at) noexcep
     flags |= time_flag
     if is_set:
         return resp_single(q, opcode, flags, ms, resp_text(q, 2), resp_size(q, 2))
-    return resp_single(q, opcode, flags, ms, NULL, 0)
+    return resp_single(q, opcode, flags, ms, b"", 0)
 
 
 cdef int resp_expire(const RespRequest *q, const RespCommand *row) noexcept nogil:
@@ -403,7 +403,7 @@ cdef int resp_expire(const RespRequest *q, const RespCommand *row) noexcept nogi
     state = resp_lifetime(q, 2, row.arg, row.flags, FDB_INTEGER_MIN // row.arg, &ms)
     if state != RESP_GO_ON:
         return state
-    return resp_single(q, OP_EXPIRE, row.flags | conditions, ms, NULL, 0)
+    return resp_single(q, OP_EXPIRE, row.flags | conditions, ms, b"", 0)
 
 
 cdef int resp_bad_option(const RespRequest *q, uint32_t i) noexcept nogil:

@@ -156,6 +156,7 @@ def _set(row: Command, args: list[bytes], _: int) -> Encoded:
 
 
 def _getex(row: Command, args: list[bytes], _: int) -> Encoded:
+    # A bad time is a mistake even where Redis would first see that the key is missing.
     if len(args) == 2:
         return _operation(OP_GET, 0, 0, [(args[1], b"")])
     return _options(OP_GETEX, args, 2, (args[1], b""))

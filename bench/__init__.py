@@ -1,0 +1,1 @@
+"""Benchmarks, to be run from the checkout: `python -m bench --help`."""

@@ -1,0 +1,50 @@
+"""The commands of `python -m bench`."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import quick as quick_run
+from .load import LoadError
+from .report import show
+
+app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def commands() -> None:
+    """Benchmarks of fastpaxos_live."""
+
+
+@app.command()
+def quick(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory for the result, quick.json.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
+) -> None:
+    """Both cores and redis-server alone: SET and GET at 1x1, 20x1, 50x16; every write on disk."""
+    for tool in ("redis-benchmark", "redis-server"):
+        if shutil.which(tool) is None:
+            print(f"bench: {tool} is not installed (Debian: apt install redis)", file=sys.stderr)
+            raise typer.Exit(1)
+    try:
+        result = quick_run.run(rounds, seconds, Console(stderr=True))
+    except LoadError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "quick.json").write_text(json.dumps(result, indent=1) + "\n")
+    if as_json:
+        print(json.dumps(result))
+    else:
+        show(result, Console())
+
+
+app(prog_name="python -m bench")

@@ -1,0 +1,57 @@
+"""redis-benchmark as the source of load."""
+
+import csv
+import subprocess
+from dataclasses import dataclass
+
+from fastpaxos_live.testing import HOST
+
+VALUE_BYTES = 100
+KEYS = 100_000
+FILL_CLIENTS, FILL_DEPTH = 50, 16
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How requests come: so many connections, each with so many requests under way."""
+
+    clients: int
+    depth: int
+
+    def __str__(self) -> str:
+        return f"{self.clients}x{self.depth}"
+
+
+class LoadError(Exception):
+    """redis-benchmark failed; the text says how."""
+
+
+def measure(port: int, command: str, shape: Shape, requests: int) -> dict[str, float]:
+    """Runs it once. Returns rps, p50_ms and p99_ms. Raises LoadError."""
+    line = ["redis-benchmark", "-h", HOST, "-p", str(port), "-t", command, "-n", str(requests)]
+    line += ["-c", str(shape.clients), "-P", str(shape.depth)]
+    line += ["-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    if done.returncode != 0 or "rror" in done.stderr or len(rows) != 1:
+        raise LoadError(f"{' '.join(line)}: {(done.stderr or done.stdout).strip()[:300]}")
+    (row,) = rows
+    return {
+        "rps": float(row["rps"]),
+        "p50_ms": float(row["p50_latency_ms"]),
+        "p99_ms": float(row["p99_latency_ms"]),
+    }
+
+
+def requests_for(port: int, command: str, shape: Shape, seconds: float) -> int:
+    """How many requests take about `seconds`, found by a short run, which also warms up."""
+    requests = 20 * shape.clients * shape.depth + 200
+    rate = measure(port, command, shape, requests)["rps"]
+    # The short run is over before it is precise: let a second, longer one correct it.
+    rate = measure(port, command, shape, max(requests, int(rate * seconds / 8)))["rps"]
+    return max(requests, int(rate * seconds))
+
+
+def fill(port: int) -> None:
+    """Writes about two thirds of the keys, so that GET finds most of what it asks for."""
+    measure(port, "set", Shape(FILL_CLIENTS, FILL_DEPTH), KEYS)

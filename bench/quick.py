@@ -1,0 +1,93 @@
+"""`python -m bench quick`: both cores and redis-server alone, on this machine, now."""
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import contestants, load, machine
+from .load import Shape
+
+COMMANDS = ("set", "get")
+SHAPES = (Shape(1, 1), Shape(20, 1), Shape(50, 16))
+BUILD = Path(__file__).parents[1] / "build"  # the checkout's file system, never a tmpfs
+
+
+def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
+    """Measures, with progress on `console`. Returns machine, commit, settings and rows.
+
+    A row has command, shape and, for each contestant, the median of its rounds: rps, p50_ms and
+    p99_ms; the single rounds; and the ratios.
+    """
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as directory:
+        described = machine.describe(Path(directory))
+        with contestants.all_contestants(Path(directory)) as people:
+            rows = _measure_all(people, rounds, seconds, console)
+    settings = {
+        "replicas": contestants.REPLICAS,
+        "fsync": "always",
+        "redis": "appendonly yes, appendfsync always, save ''",
+        "value_bytes": load.VALUE_BYTES,
+        "keys": load.KEYS,
+        "rounds": rounds,
+        "seconds": seconds,
+        "where": "all processes and the load share this machine; the others idle meanwhile",
+    }
+    return {"machine": described, "commit": machine.commit(), "settings": settings, "rows": rows}
+
+
+def _measure_all(
+    people: list[contestants.Contestant], rounds: int, seconds: float, console: Console
+) -> list[dict[str, Any]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    steps = len(people) * (1 + len(COMMANDS) * len(SHAPES) * (rounds + 1))
+    rows = []
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=steps)
+
+        def step(what: str) -> None:
+            progress.update(task, description=f"{what:<28}", advance=1)
+
+        for person in people:
+            step(f"fill {person.name}")
+            load.fill(person.port)
+        for command in COMMANDS:
+            for shape in SHAPES:
+                requests, results = {}, {person.name: [] for person in people}
+                for person in people:
+                    step(f"{command} {shape} {person.name} (warm-up)")
+                    requests[person.name] = load.requests_for(person.port, command, shape, seconds)
+                for _ in range(rounds):  # alternating, so that a slow minute hits all alike
+                    for person in people:
+                        step(f"{command} {shape} {person.name}")
+                        results[person.name].append(
+                            load.measure(person.port, command, shape, requests[person.name])
+                        )
+                rows.append(_row(command, shape, requests, results))
+    return rows
+
+
+def _row(
+    command: str,
+    shape: Shape,
+    requests: dict[str, int],
+    results: dict[str, list[dict[str, float]]],
+) -> dict[str, Any]:
+    medians = {
+        name: {key: statistics.median(result[key] for result in runs) for key in runs[0]}
+        | {"requests": requests[name], "rps_of_rounds": [result["rps"] for result in runs]}
+        for name, runs in results.items()
+    }
+    rps = {name: median["rps"] for name, median in medians.items()}
+    return {
+        "command": command.upper(),
+        "clients": shape.clients,
+        "depth": shape.depth,
+        "results": medians,
+        "compiled_to_redis": rps["compiled"] / rps["redis alone"],
+        "compiled_to_reference": rps["compiled"] / rps["reference"],
+    }

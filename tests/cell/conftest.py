@@ -1,0 +1,27 @@
+"""Cells of real processes, one for each core, shared by the tests of a module."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fastpaxos_live.testing import Cell
+
+CORES = ["cython", "python"]
+
+
+@pytest.fixture(scope="module", params=CORES)
+def shared_cell(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cell]:
+    with Cell(tmp_path_factory.mktemp(f"cell-{request.param}"), core=request.param) as cell:
+        yield cell
+
+
+@pytest.fixture
+def cell(shared_cell: Cell) -> Iterator[Cell]:
+    """A cell that must still serve, with no replica lost, when the test is over."""
+    yield shared_cell
+    shared_cell.show_logs()  # pytest shows it when the test failed
+    shared_cell.check_alive()
+    assert shared_cell.running() == list(shared_cell.ids)
+    shared_cell.wait_ready()

@@ -1,0 +1,20 @@
+"""For all tests: where Redis's tools must be there, a test that is skipped for want of them fails."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+REQUIRED = os.environ.get("FPL_REQUIRE_REDIS", "0") not in ("", "0")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    skipped = call.excinfo and isinstance(call.excinfo.value, pytest.skip.Exception)
+    if REQUIRED and skipped and "redis-" in str(call.excinfo.value):
+        report.outcome = "failed"
+        report.longrepr = f"FPL_REQUIRE_REDIS is set, but: {call.excinfo.value}"
+    return report

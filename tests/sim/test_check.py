@@ -1,0 +1,282 @@
+"""The judges of the simulator on histories and cells whose verdict is known."""
+
+from itertools import permutations
+from random import Random
+
+import pytest
+
+from fastpaxos_live.reference.log_frame import ACK, PROMISE
+from fastpaxos_live.sim.check import CellCheck, Violation
+from fastpaxos_live.sim.linear import FOREVER, Kind, Operation, after, check_history, check_key
+
+GET, SET, NX, PX, INCR, DEL, APPEND, GETDEL = Kind
+
+
+def op(kind, asked, answered, result=None, value=b"", ttl_us=0, key=b"k", **more):
+    return Operation(
+        kind, key, asked, value, ttl_us, answered=answered, result=result, **more
+    )
+
+
+def unknown(kind, asked, value=b"", **more):
+    return op(kind, asked, FOREVER, value=value, **more)
+
+
+GOOD = {
+    "empty": [],
+    "absent": [op(GET, 0, 1)],
+    "read your write": [op(SET, 0, 1, True, b"a"), op(GET, 2, 3, b"a")],
+    "concurrent read sees the new value": [op(SET, 0, 9, True, b"a"), op(GET, 1, 2, b"a")],
+    "concurrent read sees the old value": [op(SET, 0, 9, True, b"a"), op(GET, 1, 2)],
+    "concurrent writes in either order": [
+        op(SET, 0, 9, True, b"a"), op(SET, 0, 9, True, b"b"), op(GET, 10, 11, b"a"),
+    ],
+    "unknown write seen late": [
+        unknown(SET, 0, b"a"), op(GET, 5, 6), op(GET, 7, 8, b"a"),
+    ],
+    "unknown write never seen": [unknown(SET, 0, b"a"), op(GET, 5, 6)],
+    "unknown increment counted": [unknown(INCR, 0), op(INCR, 5, 6, 2)],
+    "unknown increment lost": [unknown(INCR, 0), op(INCR, 5, 6, 1)],
+    "unknown delete in between": [
+        op(SET, 0, 1, True, b"a"), unknown(DEL, 2), op(GET, 3, 4, b"a"), op(GET, 5, 6),
+    ],
+    "increments": [op(INCR, 0, 9, 2), op(INCR, 0, 9, 1), op(GET, 10, 11, b"2")],
+    "not over a value": [op(NX, 0, 1, True, b"a"), op(NX, 2, 3, None, b"b"), op(GET, 4, 5, b"a")],
+    "append and take": [
+        op(APPEND, 0, 1, 1, b"a"), op(APPEND, 2, 3, 2, b"b"), op(GETDEL, 4, 5, b"ab"), op(GET, 6, 7),
+    ],
+    "expired": [op(PX, 0, 1, True, b"a", 100), op(GET, 2, 3, b"a"), op(GET, 150, 151)],
+    "expires late": [op(PX, 0, 1, True, b"a", 100), op(GET, 500, 501, b"a")],
+    "gone after expiry": [
+        op(PX, 0, 1, True, b"a", 100), op(GET, 150, 151), op(NX, 160, 161, True, b"b"),
+    ],
+    "failed write": [op(SET, 0, 1, None, b"a", failed=True), op(GET, 2, 3)],
+    "deleted once": [op(SET, 0, 1, True, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 0)],
+}
+
+BAD = {
+    "stale read": [op(SET, 0, 1, True, b"a"), op(GET, 2, 3)],
+    "older value": [
+        op(SET, 0, 1, True, b"a"), op(SET, 2, 3, True, b"b"), op(GET, 4, 5, b"a"),
+    ],
+    "value of nobody": [op(GET, 0, 1, b"z")],
+    "read from the future": [op(GET, 0, 1, b"a"), op(SET, 2, 3, True, b"a")],
+    "reads go back": [
+        op(SET, 0, 1, True, b"a"), op(SET, 2, 99, True, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
+    ],
+    "same increment twice": [op(INCR, 0, 9, 1), op(INCR, 0, 9, 1)],
+    "increment lost": [op(INCR, 0, 1, 1), op(INCR, 2, 3, 2), op(GET, 4, 5, b"1")],
+    "unknown increment twice": [unknown(INCR, 0), op(INCR, 5, 6, 3)],
+    "unknown write from the future": [op(GET, 0, 1, b"a"), unknown(SET, 2, b"a")],
+    "unknown write undone": [
+        op(SET, 0, 1, True, b"a"), unknown(SET, 2, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
+    ],
+    "both were first": [op(NX, 0, 9, True, b"a"), op(NX, 0, 9, True, b"b")],
+    "taken twice": [
+        op(SET, 0, 1, True, b"a"), op(GETDEL, 2, 9, b"a"), op(GETDEL, 2, 9, b"a"),
+    ],
+    "append lost": [op(APPEND, 0, 1, 1, b"a"), op(APPEND, 2, 3, 1, b"b")],
+    "expired early": [op(PX, 0, 1, True, b"a", 100), op(GET, 50, 51)],
+    "vanished without a time to live": [op(SET, 0, 1, True, b"a"), op(GET, 10**9, 10**9 + 1)],
+    "back after expiry": [
+        op(PX, 0, 1, True, b"a", 100), op(GET, 150, 151), op(GET, 160, 161, b"a"),
+    ],
+    "failed write seen": [op(SET, 0, 1, None, b"a", failed=True), op(GET, 2, 3, b"a")],
+    "deleted twice": [op(SET, 0, 1, True, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 1)],
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_history(name):
+    assert check_history(GOOD[name]) is None
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_history(name):
+    problem = check_history(BAD[name])
+    assert problem is not None and "not linearizable" in problem
+
+
+def test_clock_error_allows_early_expiry():
+    history = [op(PX, 0, 1, True, b"a", 100), op(GET, 50, 51)]
+    assert check_history(history, error_us=60) is None
+    assert check_history(history, error_us=40) is not None
+
+
+def test_keys_are_apart():
+    history = [op(SET, 0, 1, True, b"a", key=b"x"), op(GET, 2, 3, key=b"y")]
+    assert check_history(history) is None
+    assert "b'x'" in check_history([*history, op(GET, 4, 5, key=b"x")])
+
+
+def test_order_on_a_connection():
+    first = op(SET, 0, 9, True, b"a")
+    overtaken = op(GET, 0, 9, None, before=first)
+    assert check_key([first, overtaken]) is not None
+    assert check_key([first, op(GET, 0, 9, b"a", before=first)]) is None
+    assert check_key([first, op(GET, 0, 9, None)]) is None, "on another connection it is allowed"
+
+
+def test_order_skips_what_is_unknown():
+    first = unknown(SET, 0, b"a")
+    assert check_key([first, op(GET, 0, 9, None, before=first)]) is None
+
+
+def brute_force(operations):
+    """The definition itself: some order that respects time explains all answers."""
+    unknowns = [o for o in operations if o.answered == FOREVER]
+    for chosen in range(1 << len(unknowns)):
+        taken = [o for o in operations if o.answered < FOREVER]
+        taken += [o for i, o in enumerate(unknowns) if chosen >> i & 1]
+        for order in permutations(taken):
+            if any(b.answered < a.asked for i, a in enumerate(order) for b in order[i + 1 :]):
+                continue
+            states = {None}
+            for o in order:
+                states = {new for state in states for new in after(state, o, 0)}
+            if states:
+                return True
+    return False
+
+
+def random_history(random):
+    history = []
+    for index in range(random.randint(1, 6)):
+        kind = random.choice((GET, SET, NX, INCR, DEL, GETDEL))
+        asked = random.randrange(12)
+        value = b"%d" % (index + 1)
+        results = {
+            GET: (None, b"1", b"2", b"3"), SET: (True,), NX: (True, None), INCR: (1, 2, 3), DEL: (0, 1),
+            GETDEL: (None, b"1", b"2"),
+        }[kind]
+        if random.random() < 0.2:
+            history.append(unknown(kind, asked, value))
+        else:
+            end = asked + random.randrange(1, 8)
+            history.append(op(kind, asked, end, random.choice(results), value))
+    return history
+
+
+def test_search_agrees_with_the_definition():
+    random = Random(1)
+    verdicts = []
+    for _ in range(1500):
+        history = random_history(random)
+        verdict = check_key(history) is None
+        assert verdict == brute_force(history), history
+        verdicts.append(verdict)
+    assert 300 < sum(verdicts) < 1200, "both verdicts must be common"
+
+
+def test_long_history_is_quick_and_one_wrong_answer_is_found():
+    random = Random(2)
+    history, value = [], None
+    for time in range(0, 30_000, 10):
+        if random.random() < 0.3:
+            value = b"%d" % time
+            history.append(op(SET, time, time + 9, True, value))
+        elif random.random() < 0.02:
+            history.append(unknown(SET, time, b"u%d" % time))
+        else:
+            history.append(op(GET, time, time + 9, value))
+    assert check_key(history) is None
+    reads = [o for o in history if o.kind == GET and o.asked > 1000]
+    reads[len(reads) // 2].result = b"10"
+    assert check_key(history) is not None
+
+
+# --- the cell's invariants
+def status(**more):
+    return {
+        "instance_applied": 0, "instance_committed": 0, "state_sum": 0, "epoch": 0, "promised": 0,
+        "serving": False,
+    } | more
+
+
+@pytest.fixture
+def cell():
+    return CellCheck(3)
+
+
+def test_one_value_an_instance(cell):
+    cell.applied(1, [(1, 11), (2, 12)])
+    cell.applied(2, [(1, 11)])
+    with pytest.raises(Violation, match="instance 2"):
+        cell.applied(2, [(2, 13)])
+
+
+def test_instances_without_gaps(cell):
+    cell.applied(1, [(1, 11)])
+    with pytest.raises(Violation, match="applied instance 3 after 1"):
+        cell.applied(1, [(3, 13)])
+
+
+def test_restart_applies_again_from_the_first(cell):
+    cell.applied(1, [(1, 11), (2, 12)])
+    cell.views[1].begin(0)
+    cell.applied(1, [(1, 11)])
+    with pytest.raises(Violation, match="instance 2"):
+        cell.applied(1, [(2, 99)])
+
+
+def test_state_is_a_function_of_the_instance(cell):
+    for replica in (1, 2):
+        cell.applied(replica, [(1, 11)])
+    cell.status(1, status(instance_applied=1, instance_committed=1, state_sum=5), 0, 0)
+    with pytest.raises(Violation, match="state"):
+        cell.status(2, status(instance_applied=1, instance_committed=1, state_sum=6), 0, 0)
+
+
+@pytest.mark.parametrize("what", ["epoch", "promised", "instance_committed"])
+def test_nothing_goes_back(cell, what):
+    cell.status(1, status(**{what: 5}), 0, 0)
+    cell.status(1, status(**{what: 5}), 0, 0)
+    with pytest.raises(Violation):
+        cell.status(1, status(**{what: 4}), 0, 0)
+
+
+def test_two_masters(cell):
+    cell.status(1, status(serving=True), now=100, lease_end=200)
+    cell.status(2, status(serving=True), now=200, lease_end=300)
+    with pytest.raises(Violation, match="two masters"):
+        cell.status(3, status(serving=True), now=299, lease_end=400)
+
+
+def test_master_that_steps_down_or_dies_makes_room(cell):
+    cell.status(1, status(serving=True), now=100, lease_end=200)
+    cell.status(1, status(), now=110, lease_end=200)
+    cell.status(2, status(serving=True), now=120, lease_end=220)
+    cell.views[2].begin(0)
+    cell.status(3, status(serving=True), now=130, lease_end=230)
+
+
+def frame(kind, number):
+    return kind, 1, 0, 64, 1, number, 0, 0, 0, 0
+
+
+def test_promise_that_was_told_binds_across_a_crash(cell):
+    cell.sent(1, frame(PROMISE, 7), boot_us=10)
+    cell.views[1].begin(0)
+    with pytest.raises(Violation, match="lower"):
+        cell.status(1, status(promised=6), 0, 0)
+    with pytest.raises(Violation, match="after it answered"):
+        cell.sent(1, frame(ACK, 6), boot_us=20)
+
+
+def test_promise_that_is_durable_binds_across_a_crash(cell):
+    cell.status(1, status(promised=9), 0, 0)
+    cell.durable(1, 8)
+    cell.views[1].begin(0)
+    cell.status(1, status(promised=8), 0, 0)
+    cell.views[1].begin(0)
+    with pytest.raises(Violation, match="lower"):
+        cell.status(1, status(promised=7), 0, 0)
+
+
+def test_silence_after_a_start(cell):
+    cell.views[1].begin(quiet_until=100)
+    cell.sent(1, frame(ACK, 1), boot_us=50)
+    cell.sent(1, frame(PROMISE, 1), boot_us=100)
+    cell.views[1].begin(quiet_until=300)
+    with pytest.raises(Violation, match="silence"):
+        cell.sent(1, frame(PROMISE, 2), boot_us=250)

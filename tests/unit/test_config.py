@@ -1,0 +1,180 @@
+"""The configuration file: what it may say, and one precise line for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from fastpaxos_live._api import Config
+from fastpaxos_live.server.config import (
+    Address,
+    CellConfig,
+    ConfigError,
+    FsyncPolicy,
+    load_config,
+    parse_address,
+    parse_fsync,
+    replica_config,
+)
+
+GOOD = """
+[cell]
+name = "test"
+id = "0x1F"
+
+[[replica]]
+name = "r1"
+client = "127.0.0.1:7001"
+peer = "127.0.0.1:8001"
+admin = "127.0.0.1:9001"
+data = "one"
+
+[[replica]]
+name = "r2"
+client = "localhost:7002"
+peer = "[::1]:8002"
+admin = "127.0.0.1:9002"
+data = "/data/two"
+
+[limits]
+window = 4
+
+[lease]
+replica_ms = 1000
+"""
+
+
+def load(tmp_path: Path, text: str) -> CellConfig:
+    path = tmp_path / "cell.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_what_the_file_says(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD)
+    assert (cell.name, cell.id, cell.core, cell.redirect) == ("test", 31, None, "auto")
+    assert cell.fsync == FsyncPolicy("always")
+    assert [(replica.id, replica.name) for replica in cell.replicas] == [(1, "r1"), (2, "r2")]
+    assert cell.replicas[0].data == tmp_path / "one"
+    assert cell.replicas[1].data == Path("/data/two")
+    assert cell.replicas[1].peer == Address("::1", 8002)
+    assert str(cell.replicas[1].peer) == "[::1]:8002"
+    assert (cell.limits.window, cell.lease.replica_ms, cell.lease.master_ms) == (4, 1000, 500)
+    assert cell.quorum == 2
+
+
+def test_defaults(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD.partition("[limits]")[0])
+    assert cell.limits.window == 1
+    assert cell.limits.value_bytes_max == 8 << 20
+    assert (cell.lease.replica_ms, cell.lease.master_ms) == (600, 500)
+
+
+def test_settings_of_a_replica(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD)
+    config = replica_config(cell, "r2", seed=7, incarnation=3)
+    assert config.keys() == Config.__annotations__.keys()
+    assert config["replica"] == 2
+    assert config["replicas"] == 2
+    assert config["cell_id"] == 31
+    assert config["clients"] == ["127.0.0.1:7001", "localhost:7002"]
+    assert (config["lease_us"], config["lease_master_us"]) == (1_000_000, 500_000)
+    assert (config["seed"], config["incarnation"], config["window"]) == (7, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("name = ", "nmae = ", ["[cell]", "unknown key 'nmae'", "did you mean 'name'"]),
+        ("[limits]", "[limit]", ["unknown key 'limit'", "did you mean 'limits'"]),
+        ("window = 4", "widow = 4", ["[limits]", "'widow'", "did you mean 'window'"]),
+        ("window = 4", "window = 0", ["[limits] window", ">= 1"]),
+        ("window = 4", "window = 65", ["[limits] window", "<= 64"]),
+        ("window = 4", 'window = "4"', ["[limits] window", "`int`"]),
+        ('name = "r2"', 'name = "r1"', ["name of replica 2", "name of replica 1", "r1"]),
+        ("localhost:7002", "127.0.0.1:9001", ["client of 'r2'", "admin of 'r1'", "127.0.0.1:9001"]),
+        ('"/data/two"', '"one"', ["data of 'r2'", "data of 'r1'"]),
+        ('"/data/two"', '""', ["[[replica]] 2 data"]),
+        ('name = "r2"', 'name = "r 2"', ["[[replica]] 2 name", "regex"]),
+        ("localhost:7002", "127.0.0.1", ["[[replica]] 2 client", "127.0.0.1", "host:port"]),
+        ("localhost:7002", "127.0.0.1:0", ["[[replica]] 2 client", "1 to 65535"]),
+        ("localhost:7002", "127.0.0.1:70000", ["[[replica]] 2 client", "1 to 65535"]),
+        ("localhost:7002", "10.0.0.1:7002", ["client of 'r2'", "10.0.0.1:7002", "insecure"]),
+        ("[::1]:8002", "10.0.0.1:8002", ["peer of 'r2'", "insecure"]),
+        ("localhost:7002", "0.0.0.0:7002", ["client of 'r2'", "0.0.0.0:7002"]),
+        ('"0x1F"', '"xyz"', ["[cell] id", "xyz"]),
+        ('"0x1F"', "0", ["[cell] id", "0"]),
+        ('"0x1F"', "-4", ["[cell] id", "-4"]),
+        ('id = "0x1F"', 'id = 1\nfsync = "sometimes"', ["sometimes", "interval:MS"]),
+        ('id = "0x1F"', 'id = 1\nfsync = "interval:0"', ["interval:0", "milliseconds"]),
+        ('id = "0x1F"', 'id = 1\ncore = "rust"', ["[cell] core", "rust"]),
+        ('id = "0x1F"', "", ["[cell]", "id"]),
+        ("replica_ms = 1000", "master_ms = 571", ["[lease] master_ms", "571", "at most 570"]),
+        ("replica_ms = 1000", "master_ms = 600", ["[lease] master_ms"]),
+        ("replica_ms = 1000", "beat_ms = 251", ["[lease] beat_ms", "half"]),
+        ("[cell]", "[cell", ["line 2"]),
+    ],
+)
+def test_one_line_says_what_is_wrong(
+    tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(f"{tmp_path}/cell.toml: ")
+    for word in words:
+        assert word in line
+
+
+def test_the_longest_lease_of_the_master_is_allowed(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD.replace("replica_ms = 1000", "master_ms = 570"))
+    assert cell.lease.master_ms == 570
+
+
+def test_other_machines_when_asked_for(tmp_path: Path) -> None:
+    text = GOOD.replace("localhost:7002", "10.0.0.1:7002").replace("[cell]", "[cell]\ninsecure=true")
+    assert load(tmp_path, text).replicas[1].client == Address("10.0.0.1", 7002)
+
+
+def test_an_unknown_replica(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match="no replica is called 'r22'; did you mean 'r2'"):
+        cell.replica("r22")
+    with pytest.raises(ConfigError, match=r"no replica is called 'zebra' \(there are: r1, r2\)"):
+        cell.replica("zebra")
+
+
+@pytest.mark.parametrize("replicas", [0, 10])
+def test_a_cell_has_one_to_nine_replicas(tmp_path: Path, replicas: int) -> None:
+    text = GOOD.partition("[[replica]]")[0]
+    for i in range(replicas):
+        text += f'[[replica]]\nname="r{i}"\nclient="127.0.0.1:{7000 + i}"\n'
+        text += f'peer="127.0.0.1:{8000 + i}"\nadmin="127.0.0.1:{9000 + i}"\ndata="r{i}"\n'
+    with pytest.raises(ConfigError, match=r"1 to 9 \[\[replica\]\]"):
+        load(tmp_path, text)
+
+
+def test_files_that_are_no_configuration(tmp_path: Path) -> None:
+    for name, word in (("nothing.toml", "No such file"), (".", "Is a directory")):
+        with pytest.raises(ConfigError, match=word):
+            load_config(tmp_path / name)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(tmp_path / "binary")
+
+
+@pytest.mark.parametrize("text", ["always", "never", "interval:1", "interval:60000"])
+def test_policies_read_as_they_are_written(text: str) -> None:
+    assert str(parse_fsync(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "interval", "interval:", "interval:-1", "interval:60001", "Always"])
+def test_bad_policies(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_fsync(text)
+
+
+@pytest.mark.parametrize("text", ["", ":1", "host", "host:", "host:x", "host:65536", "host:٣"])
+def test_bad_addresses(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_address(text)

@@ -1,0 +1,161 @@
+"""The segment files on a real disk."""
+
+import os
+import stat
+
+import pytest
+
+from fastpaxos_live.log.recovery import Recovery
+from fastpaxos_live.log.segments import SEGMENT_HEADER_BYTES, SegmentHeader, file_name
+from fastpaxos_live.server import storage as storage_module
+from fastpaxos_live.server.storage import Storage, StorageError
+
+SEGMENT = 8192
+HEADER = SegmentHeader(cell_id=7, replica=2, disk_id=99, number=0, segment_bytes=SEGMENT)
+
+
+def open_storage(path, *, fresh=False):
+    return Storage(path, HEADER, fresh=fresh)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    found = open_storage(tmp_path, fresh=True)
+    yield found
+    found.close()
+
+
+def names(path):
+    return sorted(os.listdir(path))
+
+
+def pattern(size, start=0):
+    return bytes((start + at * 7) % 255 + 1 for at in range(size))
+
+
+def test_the_first_file_is_whole_at_once(storage, tmp_path):
+    assert names(tmp_path) == ["log.00000000"]
+    file = tmp_path / "log.00000000"
+    assert file.stat().st_size == SEGMENT_HEADER_BYTES + SEGMENT
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert storage.end == SEGMENT
+    assert storage.read(0, SEGMENT) == bytes(SEGMENT)
+
+
+def test_what_is_written_is_read(storage, tmp_path):
+    data = pattern(3 * SEGMENT)
+    storage.write(100, data)
+    storage.sync()
+    assert storage.read(100, len(data)) == data
+    assert storage.read(0, 100) == bytes(100)
+    assert names(tmp_path) == [file_name(number) for number in range(4)]
+    again = open_storage(tmp_path)
+    assert again.end == 4 * SEGMENT
+    assert again.read(SEGMENT - 5, 10) == data[SEGMENT - 105 : SEGMENT - 95]
+    again.close()
+
+
+def test_reading_behind_the_end_fails(storage):
+    with pytest.raises(OSError):
+        storage.read(SEGMENT - 1, 2)
+
+
+def test_a_file_is_prepared_once(storage, tmp_path):
+    storage.write(0, pattern(100))
+    storage.prepare(1)
+    storage.write(SEGMENT, pattern(100, 3))
+    storage.prepare(1)
+    assert storage.read(SEGMENT, 100) == pattern(100, 3)
+
+
+def test_every_file_written_to_is_synced_older_first(storage, tmp_path, monkeypatch):
+    storage.prepare(1)
+    storage.prepare(2)
+    synced = []
+    fdatasync = os.fdatasync
+
+    def spy(file):
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{file}")))
+        fdatasync(file)
+
+    monkeypatch.setattr(storage_module.os, "fdatasync", spy)
+    storage.write(SEGMENT - 10, pattern(SEGMENT + 20))
+    assert synced == []
+    storage.sync()
+    assert synced == ["log.00000000", "log.00000001", "log.00000002"]
+    storage.sync()
+    assert len(synced) == 3
+    storage.write(2 * SEGMENT + 10, pattern(10))
+    storage.sync()
+    assert synced[3:] == ["log.00000002"]
+
+
+def test_a_missing_first_file_is_lost_state(tmp_path):
+    with pytest.raises(StorageError, match=r"lost state: .*log.00000000 is missing"):
+        open_storage(tmp_path)
+
+
+def test_a_gap_is_lost_state(storage, tmp_path):
+    storage.write(0, pattern(3 * SEGMENT))
+    (tmp_path / "log.00000001").unlink()
+    with pytest.raises(StorageError, match=r"lost state: .*log.00000001 is missing"):
+        open_storage(tmp_path)
+
+
+def test_a_file_of_another_size(storage, tmp_path):
+    os.truncate(tmp_path / "log.00000000", 5000)
+    with pytest.raises(StorageError, match="has 5000 bytes, want 12288"):
+        open_storage(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["cell_id", "replica", "disk_id"])
+def test_a_file_of_somebody_else(storage, tmp_path, field):
+    with pytest.raises(StorageError, match=rf"log.00000000: {field} mismatch"):
+        Storage(tmp_path, HEADER._replace(**{field: 1}), fresh=False)
+
+
+def test_a_file_under_another_number(storage, tmp_path):
+    storage.prepare(1)
+    os.rename(tmp_path / "log.00000001", tmp_path / "log.00000000")
+    with pytest.raises(StorageError, match="number mismatch: got 1, want 0"):
+        open_storage(tmp_path)
+
+
+def test_settling_zeroes_the_rejected_end(storage, tmp_path):
+    storage.write(0, pattern(3 * SEGMENT))
+    storage.sync()
+    cut = SEGMENT + 640
+    again = open_storage(tmp_path)
+    again.settle(Recovery(cut, 2 * SEGMENT + 100, "doubtful"))
+    assert names(tmp_path) == ["log.00000000", "log.00000001"]
+    assert again.end == 2 * SEGMENT
+    assert again.read(0, cut) == pattern(3 * SEGMENT)[:cut]
+    assert again.read(cut, SEGMENT - 640) == bytes(SEGMENT - 640)
+    again.close()
+
+
+def test_settling_zeroes_no_more_than_it_must(storage):
+    storage.write(0, pattern(2000))
+    storage.settle(Recovery(640, 1000, "torn"))
+    expected = pattern(2000)
+    assert storage.read(0, 2000) == expected[:640] + bytes(360) + expected[1000:]
+
+
+def test_settling_at_a_border(storage, tmp_path):
+    storage.write(0, pattern(2 * SEGMENT))
+    again = open_storage(tmp_path)
+    again.settle(Recovery(SEGMENT, 2 * SEGMENT, "doubtful"))
+    assert names(tmp_path) == ["log.00000000", "log.00000001"]
+    assert again.read(SEGMENT, SEGMENT) == bytes(SEGMENT)
+    again.close()
+
+
+def test_settling_syncs_what_a_killed_process_left(storage, tmp_path, monkeypatch):
+    storage.write(0, pattern(SEGMENT + 100))
+    again = open_storage(tmp_path)
+    synced = []
+    monkeypatch.setattr(storage_module.os, "fdatasync", synced.append)
+    again.settle(Recovery(SEGMENT + 128, SEGMENT + 128, "clean"))
+    assert len(synced) == 2
+    again.close()
+
