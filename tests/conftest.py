@@ -1,4 +1,4 @@
-"""For all tests: where Redis's tools must be there, a test that is skipped for want of them fails."""
+"""For all tests: with FPL_REQUIRE_REDIS=1 one that is skipped for want of Redis's tools fails."""
 
 import os
 from collections.abc import Generator

@@ -186,7 +186,8 @@ def test_a_refused_hello_changes_nothing(solo: Solo) -> None:
 
 def test_calls_stay_in_line(solo: Solo) -> None:
     lines = (b"SET a 1", b"CLIENT ID", b"GET a", b"WAIT 0 0")
-    assert solo.send(b"".join(request(*line.split()) for line in lines)) == b"+OK\r\n:1\r\n$1\r\n1\r\n:0\r\n"
+    replies = solo.send(b"".join(request(*line.split()) for line in lines))
+    assert replies == b"+OK\r\n:1\r\n$1\r\n1\r\n:0\r\n"
 
 
 def test_quit_closes_behind_its_reply(solo: Solo) -> None:

@@ -132,8 +132,9 @@ def test_the_longest_lease_of_the_master_is_allowed(tmp_path: Path) -> None:
 
 
 def test_other_machines_when_asked_for(tmp_path: Path) -> None:
-    text = GOOD.replace("localhost:7002", "10.0.0.1:7002").replace("[cell]", "[cell]\ninsecure=true")
-    assert load(tmp_path, text).replicas[1].client == Address("10.0.0.1", 7002)
+    text = GOOD.replace("localhost:7002", "10.0.0.1:7002")
+    cell = load(tmp_path, text.replace("[cell]", "[cell]\ninsecure = true"))
+    assert cell.replicas[1].client == Address("10.0.0.1", 7002)
 
 
 def test_an_unknown_replica(tmp_path: Path) -> None:
@@ -168,7 +169,9 @@ def test_policies_read_as_they_are_written(text: str) -> None:
     assert str(parse_fsync(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "interval", "interval:", "interval:-1", "interval:60001", "Always"])
+@pytest.mark.parametrize(
+    "text", ["", "interval", "interval:", "interval:-1", "interval:60001", "Always"]
+)
 def test_bad_policies(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_fsync(text)

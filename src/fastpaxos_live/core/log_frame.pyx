@@ -18,6 +18,7 @@ cdef enum FrameType:
     FORWARD
     REPLIES
     HANGUP
+    TAKEN = 19
     PROMISED = 32
 
 cdef enum ValueKind:

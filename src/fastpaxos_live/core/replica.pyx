@@ -9,6 +9,7 @@ cdef enum Redirect:
 cdef enum:
     CLOCK_BOUND_MS = 1000
     APPLIED_MAX = 4096
+    RETRY_US = 1000            # before replies that found a channel full are tried again
 
 cdef const char *ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
 cdef const char *ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
@@ -135,9 +136,11 @@ cdef void core_turn(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nog
 
 cdef uint64_t core_wakeup(Core *core) noexcept nogil:
     cdef uint64_t at
-    if buf_size(&core.ready) or buf_size(&core.virtual_):
+    if buf_size(&core.ready):
         return core.now
     at = u64_min(log_wakeup(&core.log), core.check_at)
+    if buf_size(&core.virtual_):
+        at = u64_min(at, core.now + RETRY_US)
     if buf_size(&core.waiting) and core.masterless:
         at = u64_min(at, core.masterless + core.settings.wait_master_us)
     return u64_max(core.now, at)
@@ -354,6 +357,42 @@ cdef void core_fail(Core *core, Batch *b) noexcept nogil:
         next += sizeof(Hook)
 
 
+cdef void core_fail_open(Core *core, Batch *b) noexcept nogil:
+    # As core_fail, but a client that still waits for what is in flight is told after that.
+    cdef size_t next
+    cdef Hook *hook
+    cdef Client *c
+    cdef Batch *last = NULL
+    cdef uint32_t i
+    cdef const char *reply
+    cdef size_t size
+    for i in range(SLOTS):
+        if core.flights[i] != NULL and (last == NULL or last.instance < core.flights[i].instance):
+            last = core.flights[i]
+    next = b.hooks.start
+    while next < b.hooks.end:
+        (<Hook *>(b.hooks.data + next)).client.pending -= 1
+        next += sizeof(Hook)
+    next = b.hooks.start
+    while next < b.hooks.end:
+        hook = <Hook *>(b.hooks.data + next)
+        c = hook.client
+        if hook.kind == LITERAL_HOOK:
+            reply = b.extra.data + hook.offset
+            size = hook.size
+        else:
+            reply = ERR_MOVED_ON
+            size = strlen(ERR_MOVED_ON)
+        if c.pending and last != NULL:
+            batch_hook(last, LITERAL_HOOK, c, reply, size)
+        else:
+            if c.alive and not c.closing:
+                buf_add(&c.output, reply, size)
+            c.pending += 1
+            core_hooked(core, c)
+        next += sizeof(Hook)
+
+
 cdef inline void core_hooked(Core *core, Client *c) noexcept nogil:
     c.pending -= 1
     c.replies += 1
@@ -388,7 +427,7 @@ cdef void core_on_role(void *self) noexcept nogil:
         return
     b = core.open
     core.open = batch_new()
-    core_fail(core, b)
+    core_fail_open(core, b)
     batch_free(b)
     c = client_pop(&core.holds)
     while c != NULL:
@@ -515,8 +554,7 @@ cdef void core_client_sent(Core *core, uint32_t conn, size_t size) noexcept nogi
     if c.output.capacity > 2 * OUTPUT_BYTES_MAX:
         buf_trim(&c.output, 0)
     c.replies = 0
-    if c.full:
-        c.full = False
+    if c.full or core_must_report(c):
         core_queue(core, c)
 
 
@@ -532,11 +570,18 @@ cdef inline void core_touch(Core *core, Client *c) noexcept nogil:
 
 cdef void core_run(Core *core, Client *c) noexcept nogil:
     # Executes a client's requests until there is none, or one has to wait.
+    cdef Head h
+    if core_must_report(c):
+        c.reported = c.received
+        h = log_head(&core.log, TAKEN, 0)
+        h.sent = c.received
+        h.extra = c.stream
+        log_send(&core.log, c.forward_peer, 1, &h, NULL, 0)
     if c.blocked:
         c.blocked = c.full = False
         core_touch(core, c)
     while c.alive and not (c.calling or c.closing or c.broken):
-        if buf_size(&c.output) > OUTPUT_BYTES_MAX:
+        if client_waiting_bytes(c) > OUTPUT_BYTES_MAX:
             c.blocked = c.full = True
             break
         if not c.parsed and not core_parse(core, c):
@@ -698,7 +743,7 @@ cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
         core.generation += 1
         c.stream = core.generation << 32 | c.id
         c.forward_peer = master
-        c.forward_seq = c.answered = 0
+        c.forward_seq = c.answered = c.received = c.reported = 0
     if busy and c.forward_bytes > FORWARD_BYTES_MAX:
         return False
     before = buf_size(&c.outbox)
@@ -733,6 +778,11 @@ cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
     c.forwarded += count
 
 
+cdef inline bint core_must_report(Client *c) noexcept nogil:
+    # The master sends no more than OUTPUT_BYTES_MAX of replies ahead of what the client takes.
+    return c.forward_peer and not buf_size(&c.output) and c.received - c.reported >= OUTPUT_BYTES_MAX // 4
+
+
 cdef void core_hang_up(Core *core, Client *c) noexcept nogil:
     cdef Head h
     if c.forward_peer:
@@ -753,6 +803,12 @@ cdef void core_on_frame(void *self, uint32_t peer, const Head *h, const char *pa
         c = clients_get(&core.streams[peer], <uint32_t>h.extra)
         if c != NULL and c.stream == h.extra:
             c.alive = False
+    elif h.type == TAKEN:
+        c = clients_get(&core.streams[peer], <uint32_t>h.extra)
+        if c != NULL and c.stream == h.extra:
+            c.taken = u64_max(c.taken, h.sent)
+            if c.full:
+                core_queue(core, c)
 
 
 cdef void core_on_forward(
@@ -792,15 +848,15 @@ cdef void core_send_replies(Core *core) noexcept nogil:
             h.instance = c.replies
             h.flags = c.closing
             h.extra = c.stream
-            log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, buf_size(&c.output))
-            c.answered += c.replies
-            c.replies = 0
-            buf_trim(&c.output, OUTPUT_BYTES_MAX)
-            if c.closing:
-                c.alive = False
-            elif c.full:
-                c.full = False
-                core_queue(core, c)
+            if log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, buf_size(&c.output)):
+                c.answered += c.replies
+                c.shipped += buf_size(&c.output)
+                c.replies = 0
+                buf_trim(&c.output, OUTPUT_BYTES_MAX)
+                if c.closing:
+                    c.alive = False
+            else:
+                core_touch(core, c)
         client_unref(c)
 
 
@@ -816,6 +872,7 @@ cdef void core_on_replies(
         core_lose(core, c)
         return
     buf_add(&c.output, payload, size)
+    c.received += size
     c.replies += <uint32_t>h.instance
     c.answered += h.instance
     c.forwarded -= h.instance

@@ -51,8 +51,12 @@ cdef struct Client:
     uint64_t forwarded
     uint64_t forward_bytes
     uint64_t forward_at
+    uint64_t received
+    uint64_t reported
     uint64_t expected
     uint64_t answered
+    uint64_t shipped
+    uint64_t taken
 
 cdef struct Hook:          # a place in the order of a connection's replies
     int kind
@@ -89,6 +93,11 @@ cdef void client_unref(Client *c) noexcept nogil:
     buf_free(&c.output)
     buf_free(&c.outbox)
     free(c)
+
+
+cdef inline uint64_t client_waiting_bytes(Client *c) noexcept nogil:
+    # Bytes of replies that the client has not taken, here and on their way.
+    return buf_size(&c.output) + c.shipped - c.taken
 
 
 cdef inline void client_push(Buf *list, Client *c) noexcept nogil:

@@ -17,7 +17,7 @@ from .log_acceptor import ROWS as ACCEPTOR_ROWS
 from .log_coordinator import FOLLOWER, OPENING, PREPARING, SERVING
 from .log_coordinator import ROWS as COORDINATOR_ROWS
 from .log_frame import (
-    EPOCH, FORWARD, HANGUP, NOOP, OPERATIONS, REPLIES, VALUE_BYTES, Frame, value_encode, value_header,
+    EPOCH, FORWARD, HANGUP, NOOP, OPERATIONS, REPLIES, TAKEN, VALUE_BYTES, Frame, value_encode, value_header,
 )
 from .log_paxos import PaxosLog
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
@@ -27,6 +27,7 @@ from .resp_parse import BROKEN, MORE, TOO_LARGE
 AUTO, MOVED, ALWAYS_FORWARD = range(3)  # `redirect`
 CLOCK_BOUND_MS = 1000  # how far a new master's clock may be ahead of the promisers' median
 APPLIED_MAX = 4096
+RETRY_US = 1000  # before replies that found a channel full are tried again
 
 ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
 ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
@@ -117,9 +118,11 @@ class Replica:
         self._send_replies()
 
     def wakeup(self) -> int:
-        if self.ready or self.virtual:
+        if self.ready:
             return self.now
         at = min(self.log.wakeup(), self.check_at)
+        if self.virtual:
+            at = min(at, self.now + RETRY_US)
         if self.waiting and self.masterless:
             at = min(at, self.masterless + self.config["wait_master_us"])
         return max(self.now, at)
@@ -262,6 +265,21 @@ class Replica:
                 client.output += data if kind == LITERAL_HOOK else ERR_MOVED_ON
             self._hooked(client)
 
+    def _fail_open(self, batch: Batch) -> None:
+        # As _fail, but a client that still waits for what is in flight is told after that.
+        for _, client, _ in batch.hooks:
+            client.pending -= 1
+        last = self.flights[max(self.flights)] if self.flights else None
+        for kind, client, data in batch.hooks:
+            reply = data if kind == LITERAL_HOOK else ERR_MOVED_ON
+            if client.pending and last is not None:
+                last.hook(LITERAL_HOOK, client, reply)
+                continue
+            if client.alive and not client.closing:
+                client.output += reply
+            client.pending += 1
+            self._hooked(client)
+
     def _hooked(self, client: Client) -> None:
         client.pending -= 1
         client.replies += 1
@@ -288,7 +306,7 @@ class Replica:
             self.elections += 1
             return
         batch, self.open = self.open, Batch()
-        self._fail(batch)
+        self._fail_open(batch)
         holds, self.holds = self.holds, []
         for client in holds:
             if client.holding:
@@ -347,8 +365,7 @@ class Replica:
         output = bytes(client.output)
         client.output.clear()
         client.replies = 0
-        if client.full:
-            client.full = False
+        if client.full or self._must_report(client):
             self._queue(client)
         return output
 
@@ -377,11 +394,15 @@ class Replica:
 
     def _run(self, client: Client) -> None:
         """Executes a client's requests until there is none, or one has to wait."""
+        if self._must_report(client):
+            client.reported = client.received
+            self.log.send(client.forward_peer, 1, self.log.frame(
+                TAKEN, sent=client.received, extra=client.stream))
         if client.blocked:
             client.blocked = client.full = False
             self._touch(client)
         while client.alive and not (client.calling or client.closing or client.broken):
-            if len(client.output) > OUTPUT_BYTES_MAX:
+            if client.waiting_bytes() > OUTPUT_BYTES_MAX:
                 client.blocked = client.full = True
                 break
             if not client.parsed and not self._parse(client):
@@ -519,7 +540,7 @@ class Replica:
             self.generation += 1
             client.stream = self.generation << 32 | client.id
             client.forward_peer = master
-            client.forward_seq = client.answered = 0
+            client.forward_seq = client.answered = client.received = client.reported = 0
         if busy and client.forward_bytes > FORWARD_BYTES_MAX:
             return False
         args = client.parser.args
@@ -546,6 +567,11 @@ class Replica:
         client.forward_seq += count
         client.forwarded += count
 
+    def _must_report(self, client: Client) -> bool:
+        # The master sends no more than OUTPUT_BYTES_MAX of replies ahead of what the client takes.
+        unreported = client.received - client.reported
+        return bool(client.forward_peer and not client.output and unreported >= OUTPUT_BYTES_MAX // 4)
+
     def _hang_up(self, client: Client) -> None:
         if client.forward_peer:
             self.log.send(client.forward_peer, 1, self.log.frame(HANGUP, extra=client.stream))
@@ -560,6 +586,12 @@ class Replica:
             client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
             if client is not None and client.stream == frame.extra:
                 client.alive = False
+        elif frame.type == TAKEN:
+            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
+            if client is not None and client.stream == frame.extra:
+                client.taken = max(client.taken, frame.sent)
+                if client.full:
+                    self._queue(client)
 
     def _on_forward(self, peer: int, frame: Frame) -> None:
         # A stream begins with request 0 and has no gaps; what came twice is ignored.
@@ -588,17 +620,18 @@ class Replica:
             client.touched = False
             if not client.alive or client.holding or not (client.output or client.closing):
                 continue
-            self.log.send(client.peer, 1, self.log.frame(
+            sent = self.log.send(client.peer, 1, self.log.frame(
                 REPLIES, number=client.answered, instance=client.replies, flags=int(client.closing),
                 extra=client.stream, payload=bytes(client.output)))
+            if not sent:
+                self._touch(client)
+                continue
             client.answered += client.replies
+            client.shipped += len(client.output)
             client.replies = 0
             client.output.clear()
             if client.closing:
                 client.alive = False
-            elif client.full:
-                client.full = False
-                self._queue(client)
 
     def _on_replies(self, peer: int, frame: Frame) -> None:
         client = self.clients.get(frame.extra & 0xFFFFFFFF)
@@ -610,6 +643,7 @@ class Replica:
             self._lose(client)
             return
         client.output += frame.payload
+        client.received += len(frame.payload)
         client.replies += frame.instance
         client.answered += frame.instance
         client.forwarded -= frame.instance

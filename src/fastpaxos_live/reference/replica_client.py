@@ -14,7 +14,7 @@ class Client:
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
         "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched", "calling",
         "broken", "closing", "outbox", "outbox_count", "forward_peer", "forward_seq", "forwarded", "forward_bytes",
-        "forward_at", "expected", "answered",
+        "forward_at", "received", "reported", "expected", "answered", "shipped", "taken",
     )
 
     def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:
@@ -51,9 +51,18 @@ class Client:
         self.forwarded = 0  # of them not answered
         self.forward_bytes = 0
         self.forward_at = 0  # when the oldest unanswered one may have left
+        self.received = 0  # bytes of replies that came on this stream ...
+        self.reported = 0  # ... and of these, what the master was told the client has taken
         # Forwarding: at the master `expected` is the next request's number; at both ends `answered` counts replies.
         self.expected = 0
         self.answered = 0
+        # At the master: bytes of replies sent on the stream, and of these, what its client has taken.
+        self.shipped = 0
+        self.taken = 0
+
+    def waiting_bytes(self) -> int:
+        """Bytes of replies that the client has not taken, here and on their way."""
+        return len(self.output) + self.shipped - self.taken
 
 
 class Batch:
