@@ -135,6 +135,24 @@ cdef void clients_set(Clients *clients, uint32_t id, Client *c) noexcept nogil:
     clients.items[id] = c
 
 
+cdef void clients_drop(Clients *clients) noexcept nogil:
+    cdef uint32_t i
+    for i in range(clients.capacity):
+        if clients.items[i] != NULL:
+            client_unref(clients.items[i])
+    free(clients.items)
+    clients.items = NULL
+    clients.capacity = 0
+
+
+cdef void list_drop(Buf *list) noexcept nogil:
+    cdef Client *c = client_pop(list)
+    while c != NULL:
+        client_unref(c)
+        c = client_pop(list)
+    buf_free(list)
+
+
 cdef Batch *batch_new() noexcept nogil:
     cdef Batch *b = <Batch *>calloc(1, sizeof(Batch))
     if b == NULL:

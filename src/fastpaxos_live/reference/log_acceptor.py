@@ -5,7 +5,7 @@ A state and pure step functions. Each call takes exactly one named row and retur
 
 | row | event | guard | the host then |
 |---|---|---|---|
-| promise | PROPOSE | voting, number above the promised one, no grant to another is live | logs PROMISED; PROMISE when durable |
+| promise | PROPOSE | voting, a higher number, no grant to another is live | logs PROMISED; PROMISE when durable |
 | promise_again | PROPOSE | number is the promised one, from its owner, nothing accepted at it | PROMISE when durable |
 | refuse_propose | PROPOSE | otherwise | REFUSE, names the promised number |
 | would, would_not | ASK | as promise / otherwise; changes nothing | ANSWER |

@@ -9,11 +9,32 @@ from typing import NamedTuple, Protocol
 
 from . import log_acceptor as A
 from . import log_coordinator as C
-from .limits import CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, FETCH_BYTES, SLOTS
+from .limits import CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, SLOTS
+from .log_catchup import CatchUp
 from .log_disk import LogDisk
 from .log_frame import (
-    ACCEPT, ACK, ANSWER, ASK, BEAT, ECHO, ENTRY, FETCH, FETCHED, HEADER_BYTES, LEARN, PROMISE, PROMISED,
-    PROPOSE, REFUSE, VALUE_BYTES, WHERE, BadFrame, Frame, frame_decode, frame_encode, frame_length,
+    ACCEPT,
+    ACK,
+    ANSWER,
+    ASK,
+    BEAT,
+    ECHO,
+    ENTRY,
+    FETCH,
+    FETCHED,
+    HEADER_BYTES,
+    LEARN,
+    PROMISE,
+    PROMISED,
+    PROPOSE,
+    REFUSE,
+    VALUE_BYTES,
+    WHERE,
+    BadFrame,
+    Frame,
+    frame_decode,
+    frame_encode,
+    frame_length,
 )
 
 RESEND_MAX = 32  # entries sent again for one WHERE
@@ -93,10 +114,7 @@ class PaxosLog:
         self.where_instance = 0
         self.resend_at = [0] * (self.replicas + 1)
         self.dummy = False  # a follower waits to be taken into this reign: propose something
-        self.fetch_peer = 0  # catch-up from this one is under way ...
-        self.fetch_at = 0  # ... and has shown progress then
-        self.reads: deque[tuple[int, int]] = deque()  # disk reads wanted: position, length
-        self.serving: deque[tuple[int, int]] = deque()  # for each read not yet answered: peer, first instance
+        self.catchup = CatchUp(self)
         # What promises brought in, while PREPARING.
         self.offers: dict[int, tuple[int, bytes]] = {}  # instance: number, value
         self.got: list[set[int]] = []
@@ -115,7 +133,7 @@ class PaxosLog:
                 self._replay_frame(position, frame)
             self.acceptor.replay_promised(promised)
             self.acceptor.replay_chosen(chosen)
-            self._deliver()
+            self.deliver()
             self.disk.replayed(length)
             at += length
 
@@ -125,11 +143,11 @@ class PaxosLog:
             self.acceptor.replay_promised(frame.number)
             return
         self.acceptor.replay_chosen(frame.instance - (1 if frame.type == LEARN else SLOTS))
-        self._deliver()
-        self._store(position, frame)
+        self.deliver()
+        self.store(position, frame)
         if frame.type == LEARN:
             self.acceptor.on_learn(frame.instance)
-            self._deliver()
+            self.deliver()
         else:
             self.acceptor.replay_accept(frame.number, frame.instance)
 
@@ -205,11 +223,11 @@ class PaxosLog:
         assert entry is not None and entry.instance == instance
         return entry
 
-    def _store(self, position: int, frame: Frame) -> None:
+    def store(self, position: int, frame: Frame) -> None:
         self.slots[frame.instance % SLOTS] = Entry(
             frame.instance, frame.number, frame.sent, frame.payload, position, HEADER_BYTES + len(frame.payload))
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
         while self.applied < self.acceptor.chosen:
             self.applied += 1
             entry = self._entry(self.applied)
@@ -222,7 +240,7 @@ class PaxosLog:
         committed = self.coordinator.committed()
         if committed > self.acceptor.chosen:
             self.acceptor.on_chosen(committed)
-            self._deliver()
+            self.deliver()
 
     # --- proposing
     def in_flight(self) -> tuple[int, int]:
@@ -267,7 +285,7 @@ class PaxosLog:
             if self.now >= self.beat_at:
                 self.beat()
         elif c.state == C.RECOVERING:
-            self._recover()
+            self.recover()
 
     def _granted_until(self) -> int:
         # A grant to oneself doesn't keep from trying again.
@@ -301,7 +319,7 @@ class PaxosLog:
         a, c = self.acceptor, self.coordinator
         row = c.on_answer(peer, number, yes, mark, a.chosen, self.now)
         if row == C.BEHIND_ROW:
-            self._fetch(c.marks.index(c.highest_mark()))
+            self.catchup.fetch(c.marks.index(c.highest_mark()))
         elif row == C.ASKED_ROW:
             self.offers, self.promises, self.walls = {}, {}, []
             self.got = [set() for _ in range(self.replicas + 1)]
@@ -347,14 +365,14 @@ class PaxosLog:
             return
         c = self.coordinator
         if c.on_promise(peer, c.number, mark, self.now) == C.ELECTED_ROW:
-            self._recover()
+            self.recover()
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         c = self.coordinator
         if c.on_chosen(self.acceptor.chosen, self.now) == C.OPEN_ROW:
             self._open()
         elif c.state == C.RECOVERING:
-            self._fetch(c.marks.index(c.target))
+            self.catchup.fetch(c.marks.index(c.target))
 
     def _open(self) -> None:
         """Proposes everything open again, values unchanged, no-ops in the gaps, then the epoch instance."""
@@ -445,11 +463,11 @@ class PaxosLog:
             if row == C.REFUSED_ROW and before >= C.OPENING:
                 self.host.on_role()
         elif type == FETCH:
-            self._on_fetch(peer, frame.instance)
+            self.catchup.on_fetch(peer, frame.instance)
         elif type == LEARN:
-            self._on_learn(frame, data)
+            self.catchup.on_learn(frame, data)
         elif type == FETCHED:
-            self._on_fetched(peer, frame)
+            self.catchup.on_fetched(peer, frame)
         else:
             self.host.on_frame(peer, frame)
 
@@ -471,21 +489,21 @@ class PaxosLog:
     def _on_accept(self, peer: int, frame: Frame, data: bytes) -> None:
         a = self.acceptor
         if frame.instance > a.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH:
-            self._behind(peer, frame)  # as if the frame had been lost: the disk or catch-up is not so far yet
+            self.catchup.behind(peer, frame)  # as if the frame had been lost: the disk or catch-up is not so far yet
             return
         row = a.on_accept(peer, frame.number, frame.instance, frame.mark, self.now)
         if row == A.REFUSE_ROW:
             self._refuse(peer, frame.number)
             return
         if row == A.ACCEPT_ROW:
-            self._store(self.disk.append(data), frame)
+            self.store(self.disk.append(data), frame)
         if row in (A.ACCEPT_ROW, A.REPEAT_ROW):
             self._foreign(True)
-            self._deliver()
+            self.deliver()
             self._hold(peer, ACK, frame.number, a.last, frame.sent)
         else:
             self._where(peer, frame.number)
-        self._behind(peer, frame)
+        self.catchup.behind(peer, frame)
 
     def _on_beat(self, peer: int, frame: Frame) -> None:
         a = self.acceptor
@@ -495,7 +513,7 @@ class PaxosLog:
             return
         if row == A.RENEW_ROW:
             self._foreign(True)
-            self._deliver()
+            self.deliver()
             entered = frame.number == a.reign
             self.send(peer, 0, self.frame(
                 ECHO, number=frame.number, instance=a.last if entered else 0, mark=a.chosen, sent=frame.sent))
@@ -503,7 +521,7 @@ class PaxosLog:
                 self._where(peer, frame.number)
         else:
             self._where(peer, frame.number)
-        self._behind(peer, frame)
+        self.catchup.behind(peer, frame)
 
     def _where(self, peer: int, number: int) -> None:
         wanted = self.acceptor.next_instance(number)
@@ -532,72 +550,3 @@ class PaxosLog:
             self.send(peer, 0, self.frame(
                 ACCEPT, number=entry.number, instance=instance, mark=self.acceptor.chosen, sent=entry.sent,
                 payload=entry.value))
-
-    # --- catch-up (PML 4.2): only chosen entries are handed on
-    def _behind(self, peer: int, frame: Frame) -> None:
-        a = self.acceptor
-        if frame.mark > a.chosen and frame.number >= a.promised:
-            self._fetch(peer)
-
-    def _fetch(self, peer: int) -> None:
-        if peer == self.me or self.fetch_peer and self.now < self.fetch_at + 2 * self.beat_us:
-            return
-        self.fetch_peer = peer
-        self.fetch_at = self.now
-        self.send(peer, 1, self.frame(FETCH, instance=self.acceptor.chosen + 1))
-
-    def _on_fetch(self, peer: int, first: int) -> None:
-        if not 0 < first <= self.applied:
-            self._fetched(peer, first)
-            return
-        position, length = self.index[first - 1]
-        available = self.disk.durable_position - position
-        if available < length:
-            self._fetched(peer, first)
-            return
-        self.reads.append((position, max(length, min(available, FETCH_BYTES))))
-        self.serving.append((peer, first))
-
-    def _fetched(self, peer: int, after: int) -> None:
-        self.send(peer, 1, self.frame(FETCHED, instance=after, mark=self.acceptor.chosen))
-
-    def read_done(self, position: int, data: bytes) -> None:
-        """Sends on the chosen entries that lie in the bytes read."""
-        if not self.serving:
-            return
-        peer, instance = self.serving.popleft()
-        while instance <= self.applied:
-            start, length = self.index[instance - 1]
-            at = start - position
-            if at < 0 or at + length > len(data):
-                break
-            try:
-                frame = frame_decode(self.seed, data, at, length)
-            except BadFrame:
-                break  # own bytes went bad: somebody else has to help
-            if frame.instance != instance:
-                break
-            learn = self.frame(LEARN, number=frame.number, instance=instance, payload=frame.payload)
-            if not self.send(peer, 1, learn):
-                break
-            instance += 1
-        self._fetched(peer, instance)
-
-    def _on_learn(self, frame: Frame, data: bytes) -> None:
-        if self.coordinator.state >= C.OPENING or self.disk.backlog() > 2 * DISK_BYTES_HIGH:
-            return
-        if self.acceptor.on_learn(frame.instance) != A.LEARN_ROW:
-            return
-        self._store(self.disk.append(data), frame)
-        self.fetch_at = self.now
-        self._deliver()
-        if self.coordinator.state == C.RECOVERING:
-            self._recover()
-
-    def _on_fetched(self, peer: int, frame: Frame) -> None:
-        if peer != self.fetch_peer:
-            return
-        self.fetch_peer = 0
-        if frame.mark > self.acceptor.chosen and frame.instance == self.acceptor.chosen + 1:
-            self._fetch(peer)
-

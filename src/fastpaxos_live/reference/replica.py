@@ -10,17 +10,28 @@ from .db_apply import is_due, run, slot
 from .db_ops import op_size
 from .db_store import Store
 from .limits import (
-    DISK_BYTES_HIGH, FLIGHT_BYTES_MAX, FORWARD_BYTES_MAX, HOOKED_READS_MAX, OUTPUT_BYTES_MAX, REQUEST_SLACK,
+    DISK_BYTES_HIGH,
+    FLIGHT_BYTES_MAX,
+    HOOKED_READS_MAX,
+    OUTPUT_BYTES_MAX,
+    REQUEST_SLACK,
     STALLED_BYTES_MAX,
 )
 from .log_acceptor import ROWS as ACCEPTOR_ROWS
 from .log_coordinator import FOLLOWER, OPENING, PREPARING, SERVING
 from .log_coordinator import ROWS as COORDINATOR_ROWS
 from .log_frame import (
-    EPOCH, FORWARD, HANGUP, NOOP, OPERATIONS, REPLIES, TAKEN, VALUE_BYTES, Frame, value_encode, value_header,
+    EPOCH,
+    NOOP,
+    OPERATIONS,
+    VALUE_BYTES,
+    Frame,
+    value_encode,
+    value_header,
 )
 from .log_paxos import PaxosLog
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
+from .replica_forward import Forwarding
 from .resp_fast import CALL, READ, REPLY, encode
 from .resp_parse import BROKEN, MORE, TOO_LARGE
 
@@ -67,15 +78,13 @@ class Replica:
         self.base_ms = 0  # a master's clock: base_ms at base_us, then at the rate of boot time
         self.base_us = 0
         self.clients: dict[int, Client] = {}
-        self.streams: list[dict[int, Client]] = [{} for _ in range(config["replicas"] + 1)]
-        self.generation = 0
+        self.forwarding = Forwarding(self)
         self.open = Batch()
         self.flights: dict[int, Batch] = {}  # by instance
         self.ready: deque[Client] = deque()  # may go on
         self.waiting: list[Client] = []  # wait for room in a batch, or for a master; tried once a turn
         self.holds: list[Client] = []
         self.touched: list[Client] = []
-        self.virtual: list[Client] = []  # streams with output
         self.calls: list[Client] = []
         self.now = 0
         self.wall = 0
@@ -115,13 +124,13 @@ class Replica:
         self._watch_master()
         self._progress()
         self._release_reads()
-        self._send_replies()
+        self.forwarding.send_replies()
 
     def wakeup(self) -> int:
         if self.ready:
             return self.now
         at = min(self.log.wakeup(), self.check_at)
-        if self.virtual:
+        if self.forwarding.virtual:
             at = min(at, self.now + RETRY_US)
         if self.waiting and self.masterless:
             at = min(at, self.masterless + self.config["wait_master_us"])
@@ -159,25 +168,25 @@ class Replica:
         for instance in sorted(self.flights):
             if self.now - self.flights[instance].sealed_us > limit:
                 for _, client, _ in self.flights.pop(instance).hooks:
-                    self._lose(client)
+                    self.lose(client)
         for _, client in sorted(self.clients.items()):
             if client.forwarded and self.now - client.forward_at > limit:
-                self._lose(client)
+                self.lose(client)
 
-    def _lose(self, client: Client) -> None:
+    def lose(self, client: Client) -> None:
         # What became of this client's requests is not known: the only honest answer is the last one.
         if not client.alive or client.closing:
             return
         if not client.holding:
             client.output += ERR_UNKNOWN
-        self._close(client)
+        self.close(client)
 
-    def _close(self, client: Client) -> None:
+    def close(self, client: Client) -> None:
         if client.holding:
             client.output.clear()  # reads that no lease covered are never sent
             client.holding = False
         client.closing = True
-        self._touch(client)
+        self.touch(client)
 
     def _progress(self) -> None:
         self._resume_waiting()
@@ -185,7 +194,7 @@ class Replica:
             while self.ready:
                 client = self.ready.popleft()
                 client.queued = False
-                self._run(client)
+                self.run(client)
             if not self._seal() or not self.waiting:
                 return
             self._resume_waiting()
@@ -193,9 +202,9 @@ class Replica:
     def _resume_waiting(self) -> None:
         waiting, self.waiting = self.waiting, []
         for client in waiting:
-            self._queue(client)
+            self.queue(client)
 
-    def _queue(self, client: Client) -> None:
+    def queue(self, client: Client) -> None:
         if not client.queued:
             client.queued = True
             self.ready.append(client)
@@ -283,10 +292,10 @@ class Replica:
     def _hooked(self, client: Client) -> None:
         client.pending -= 1
         client.replies += 1
-        self._touch(client)
-        self._settle(client)
+        self.touch(client)
+        self.settle(client)
 
-    def _settle(self, client: Client) -> None:
+    def settle(self, client: Client) -> None:
         """Nothing before the client's next request is outstanding any more: it may go on."""
         if client.pending or client.forwarded or client.outbox_count or not client.alive:
             return
@@ -296,9 +305,9 @@ class Replica:
         if client.broken and not client.closing:
             client.output += client.broken
             client.closing = True
-            self._touch(client)
+            self.touch(client)
         elif client.blocked:
-            self._queue(client)
+            self.queue(client)
 
     def on_role(self) -> None:
         """Mastership began or ended."""
@@ -310,7 +319,7 @@ class Replica:
         holds, self.holds = self.holds, []
         for client in holds:
             if client.holding:
-                self._close(client)
+                self.close(client)
 
     def on_opening(self, walls: list[int]) -> None:
         """A new master's clock starts behind no value, and ahead of the promisers by at most a bound."""
@@ -334,12 +343,12 @@ class Replica:
         client = self.clients[conn]
         client.input += data
         if not client.blocked and not client.queued:
-            self._run(client)
+            self.run(client)
 
     def close_client(self, conn: int) -> None:
         client = self.clients.pop(conn)
         client.alive = False
-        self._hang_up(client)
+        self.forwarding.hang_up(client)
 
     def wants_client(self, conn: int) -> bool:
         client = self.clients[conn]
@@ -365,8 +374,8 @@ class Replica:
         output = bytes(client.output)
         client.output.clear()
         client.replies = 0
-        if client.full or self._must_report(client):
-            self._queue(client)
+        if client.full or self.forwarding.must_report(client):
+            self.queue(client)
         return output
 
     def drain_calls(self) -> list[tuple[int, list[bytes]]]:
@@ -379,28 +388,25 @@ class Replica:
         client.replies += 1
         client.calling = False
         client.closing = client.closing or close
-        self._touch(client)
-        self._queue(client)
+        self.touch(client)
+        self.queue(client)
 
     def set_client(self, conn: int, resp: int, redirect: bool) -> None:
         client = self.clients[conn]
         client.resp = resp
         client.redirect = redirect
 
-    def _touch(self, client: Client) -> None:
+    def touch(self, client: Client) -> None:
         if not client.touched and client.alive:
             client.touched = True
-            (self.virtual if client.peer else self.touched).append(client)
+            (self.forwarding.virtual if client.peer else self.touched).append(client)
 
-    def _run(self, client: Client) -> None:
+    def run(self, client: Client) -> None:
         """Executes a client's requests until there is none, or one has to wait."""
-        if self._must_report(client):
-            client.reported = client.received
-            self.log.send(client.forward_peer, 1, self.log.frame(
-                TAKEN, sent=client.received, extra=client.stream))
+        self.forwarding.report(client)
         if client.blocked:
             client.blocked = client.full = False
-            self._touch(client)
+            self.touch(client)
         while client.alive and not (client.calling or client.closing or client.broken):
             if client.waiting_bytes() > OUTPUT_BYTES_MAX:
                 client.blocked = client.full = True
@@ -411,7 +417,7 @@ class Replica:
                 client.blocked = True
                 break
             client.parsed = False
-        self._forward_outbox(client)
+        self.forwarding.send_requests(client)
 
     def _parse(self, client: Client) -> bool:
         parser = client.parser
@@ -419,7 +425,7 @@ class Replica:
         if status == BROKEN:
             client.input.clear()
             client.broken = b"-ERR " + parser.error + b"\r\n"
-            self._settle(client)
+            self.settle(client)
             return False
         del client.input[: parser.consumed]
         if status == MORE:
@@ -458,7 +464,7 @@ class Replica:
             if redirect == MOVED or redirect == AUTO and client.redirect:
                 address = self.config["clients"][master - 1]
                 return self._reply(client, b"-MOVED %d %b\r\n" % (slot(client.data, 0), address.encode()))
-            return self._forward(client, master)
+            return self.forwarding.forward(client, master)
         if self.masterless and self.now - self.masterless > self.config["wait_master_us"]:
             return self._reply(client, ERR_NO_MASTER)
         self.waiting.append(client)
@@ -472,7 +478,7 @@ class Replica:
             return True
         client.output += reply
         client.replies += 1
-        self._touch(client)
+        self.touch(client)
         return True
 
     def _read(self, client: Client) -> bool:
@@ -520,7 +526,7 @@ class Replica:
                 continue
             if covered or 0 < client.held_since <= base:
                 client.holding = False
-                self._touch(client)
+                self.touch(client)
                 continue
             if not client.held_since:
                 client.held_since = self.now
@@ -530,131 +536,8 @@ class Replica:
             self.nudge_at = self.now + self.config["beat_us"] // 4
             self.log.beat()
 
-    # --- forwarding
-    def _forward(self, client: Client, master: int) -> bool:
-        busy = client.forwarded or client.outbox_count
-        if client.forward_peer != master:
-            if busy:
-                return False
-            self._hang_up(client)
-            self.generation += 1
-            client.stream = self.generation << 32 | client.id
-            client.forward_peer = master
-            client.forward_seq = client.answered = client.received = client.reported = 0
-        if busy and client.forward_bytes > FORWARD_BYTES_MAX:
-            return False
-        args = client.parser.args
-        request = b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
-        client.outbox += request
-        client.outbox_count += 1
-        client.forward_bytes += len(request)
-        return True
-
-    def _forward_outbox(self, client: Client) -> None:
-        if not client.outbox_count:
-            return
-        count, payload = client.outbox_count, bytes(client.outbox)
-        client.outbox_count = 0
-        client.outbox.clear()
-        sent = self.log.send(client.forward_peer, 1, self.log.frame(
-            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
-            payload=payload))
-        if not sent:
-            self._lose(client)
-            return
-        if not client.forwarded:
-            client.forward_at = self.now
-        client.forward_seq += count
-        client.forwarded += count
-
-    def _must_report(self, client: Client) -> bool:
-        # The master sends no more than OUTPUT_BYTES_MAX of replies ahead of what the client takes.
-        unreported = client.received - client.reported
-        return bool(client.forward_peer and not client.output and unreported >= OUTPUT_BYTES_MAX // 4)
-
-    def _hang_up(self, client: Client) -> None:
-        if client.forward_peer:
-            self.log.send(client.forward_peer, 1, self.log.frame(HANGUP, extra=client.stream))
-            client.forward_peer = 0
-
     def on_frame(self, peer: int, frame: Frame) -> None:
-        if frame.type == FORWARD:
-            self._on_forward(peer, frame)
-        elif frame.type == REPLIES:
-            self._on_replies(peer, frame)
-        elif frame.type == HANGUP:
-            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
-            if client is not None and client.stream == frame.extra:
-                client.alive = False
-        elif frame.type == TAKEN:
-            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
-            if client is not None and client.stream == frame.extra:
-                client.taken = max(client.taken, frame.sent)
-                if client.full:
-                    self._queue(client)
-
-    def _on_forward(self, peer: int, frame: Frame) -> None:
-        # A stream begins with request 0 and has no gaps; what came twice is ignored.
-        id = frame.extra & 0xFFFFFFFF
-        client = self.streams[peer].get(id)
-        if client is None or client.stream < frame.extra:
-            if client is not None:
-                client.alive = False
-            client = Client(id, peer, frame.extra, self.value_bytes_max)
-            self.streams[peer][id] = client
-        if client.stream != frame.extra or not client.alive or client.closing or frame.number < client.expected:
-            return
-        if frame.number > client.expected:
-            self._close(client)
-            return
-        client.expected += frame.instance
-        client.resp = frame.flags
-        client.input += frame.payload
-        if not client.blocked and not client.queued:
-            self._run(client)
-
-    def _send_replies(self) -> None:
-        """Output of the streams goes to the replicas that forward them."""
-        virtual, self.virtual = self.virtual, []
-        for client in virtual:
-            client.touched = False
-            if not client.alive or client.holding or not (client.output or client.closing):
-                continue
-            sent = self.log.send(client.peer, 1, self.log.frame(
-                REPLIES, number=client.answered, instance=client.replies, flags=int(client.closing),
-                extra=client.stream, payload=bytes(client.output)))
-            if not sent:
-                self._touch(client)
-                continue
-            client.answered += client.replies
-            client.shipped += len(client.output)
-            client.replies = 0
-            client.output.clear()
-            if client.closing:
-                client.alive = False
-
-    def _on_replies(self, peer: int, frame: Frame) -> None:
-        client = self.clients.get(frame.extra & 0xFFFFFFFF)
-        if client is None or client.stream != frame.extra or client.forward_peer != peer or client.closing:
-            return
-        if frame.number < client.answered:
-            return
-        if frame.number > client.answered or frame.instance > client.forwarded:
-            self._lose(client)
-            return
-        client.output += frame.payload
-        client.received += len(frame.payload)
-        client.replies += frame.instance
-        client.answered += frame.instance
-        client.forwarded -= frame.instance
-        client.forward_at = self.now
-        self._touch(client)
-        if frame.flags:
-            client.forward_peer = 0
-            if client.forwarded:
-                self._lose(client)
-                return
-        self._settle(client)
+        self.forwarding.on_frame(peer, frame)
 
     # --- peers
     def open_peer(self, peer: int, channel: int) -> None:
@@ -668,14 +551,7 @@ class Replica:
         link.output.clear()
         if channel != 1:
             return
-        for client in self.streams[peer].values():
-            client.alive = False
-        self.streams[peer] = {}
-        for _, client in sorted(self.clients.items()):
-            if client.forward_peer == peer:
-                client.forward_peer = 0
-                if client.forwarded:
-                    self._lose(client)
+        self.forwarding.on_channel_closed(peer)
 
     def feed_peer(self, peer: int, channel: int, data: bytes) -> bool:
         return self.log.feed(peer, channel, data)
@@ -694,12 +570,12 @@ class Replica:
         return self.log.disk.drain(self.log.acceptor.promised, self.log.acceptor.chosen)
 
     def drain_reads(self) -> list[tuple[int, int]]:
-        reads = list(self.log.reads)
-        self.log.reads.clear()
+        reads = list(self.log.catchup.reads)
+        self.log.catchup.reads.clear()
         return reads
 
     def read_done(self, position: int, data: bytes) -> None:
-        self.log.read_done(position, data)
+        self.log.catchup.read_done(position, data)
 
     # --- looking
     def status(self) -> dict:
@@ -735,8 +611,8 @@ class Replica:
 
     def rows(self) -> dict[str, int]:
         a, c = self.log.acceptor.taken, self.log.coordinator.taken
-        return {f"acceptor.{name}": n for name, n in zip(ACCEPTOR_ROWS, a)} | {
-            f"coordinator.{name}": n for name, n in zip(COORDINATOR_ROWS, c)
+        return {f"acceptor.{name}": n for name, n in zip(ACCEPTOR_ROWS, a, strict=True)} | {
+            f"coordinator.{name}": n for name, n in zip(COORDINATOR_ROWS, c, strict=True)
         }
 
     def get(self, key: bytes) -> bytes | None:

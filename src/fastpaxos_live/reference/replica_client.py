@@ -12,9 +12,9 @@ class Client:
 
     __slots__ = (
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
-        "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched", "calling",
-        "broken", "closing", "outbox", "outbox_count", "forward_peer", "forward_seq", "forwarded", "forward_bytes",
-        "forward_at", "received", "reported", "expected", "answered", "shipped", "taken",
+        "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched",
+        "calling", "broken", "closing", "outbox", "outbox_count", "forward_peer", "forward_seq", "forwarded",
+        "forward_bytes", "forward_at", "received", "reported", "expected", "answered", "shipped", "taken",
     )
 
     def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:

@@ -45,6 +45,7 @@ class Node:
 
     def _reset(self) -> None:
         self.inbox: list[tuple] = []
+        self.received: list[tuple] = []  # of the turn under way, not fed yet
         self.peers: dict[tuple[int, int], Connection] = {}
         self.links: dict[int, "Link"] = {}
         self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
@@ -114,7 +115,8 @@ class Node:
         self.serving = False
         self.crash_after = None
         world.check.views[self.id].begin(0)
-        links = list(self.links.values()) + [item[1] for item in self.inbox if item[0] == "open_client"]
+        links = list(self.links.values())
+        links += [item[1] for item in self.received + self.inbox if item[0] == "open_client"]
         self._reset()
         world.network.stop(self.id)
         for link in links:
@@ -162,6 +164,8 @@ class Node:
             return
         self.scheduled = False
         self.in_turn = True
+        # The clock is read when everything that will be fed has been received.
+        self.received, self.inbox = self.inbox, []
         boot, wall = self.boot_us(), self.wall_ms()
         world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
         self.core.clock(boot, wall)
@@ -171,15 +175,15 @@ class Node:
             self._end(boots)
         elif stall[1] == "feed":
             world.after(stall[0], self._feed, boots)
-            world.after(stall[0] + 1, self._end, boots)
+            world.after(stall[0], self._end, boots)
         else:
             self._feed(boots)
             world.after(stall[0], self._end, boots)
 
     def _feed(self, boots: int) -> None:
         if boots == self.boots and self.core is not None:
-            inbox, self.inbox = self.inbox, []
-            for item in inbox:
+            received, self.received = self.received, []
+            for item in received:
                 getattr(self, "_on_" + item[0])(*item[1:])
 
     def _end(self, boots: int) -> None:

@@ -1,0 +1,95 @@
+# Catch-up (PML 4.2): only chosen entries are handed on, read back from the own log by the place noted when they were
+# applied. reference/log_catchup.py has the words.
+
+cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
+    if h.mark > log.acceptor.chosen and h.number >= log.acceptor.promised:
+        log_fetch(log, peer)
+
+
+cdef void log_fetch(Log *log, uint32_t peer) noexcept nogil:
+    cdef Head h
+    if peer == log.me or (log.fetch_peer and log.now < log.fetch_at + 2 * log.settings.beat_us):
+        return
+    log.fetch_peer = peer
+    log.fetch_at = log.now
+    h = log_head(log, FETCH, 0)
+    h.instance = log.acceptor.chosen + 1
+    log_send(log, peer, 1, &h, NULL, 0)
+
+
+cdef inline Place *log_place(Log *log, uint64_t instance) noexcept nogil:
+    return <Place *>(log.index.data + log.index.start) + (instance - 1)
+
+
+cdef void log_on_fetch(Log *log, uint32_t peer, uint64_t first) noexcept nogil:
+    cdef Place place
+    cdef Held want
+    cdef uint64_t available
+    if first == 0 or first > log.applied:
+        log_fetched(log, peer, first)
+        return
+    place = log_place(log, first)[0]
+    if log.disk.durable_position < place.position + place.length:
+        log_fetched(log, peer, first)
+        return
+    available = log.disk.durable_position - place.position
+    place.length = u64_max(place.length, u64_min(available, FETCH_BYTES))
+    buf_add(&log.reads, &place, sizeof(Place))
+    memset(&want, 0, sizeof(want))
+    want.peer = peer
+    want.instance = first
+    buf_add(&log.serving, &want, sizeof(Held))
+
+
+cdef void log_fetched(Log *log, uint32_t peer, uint64_t after) noexcept nogil:
+    cdef Head h = log_head(log, FETCHED, 0)
+    h.instance = after
+    h.mark = log.acceptor.chosen
+    log_send(log, peer, 1, &h, NULL, 0)
+
+
+cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t size) noexcept nogil:
+    # Sends on the chosen entries that lie in the bytes read.
+    cdef Held want
+    cdef Place *place
+    cdef Head h, out
+    cdef uint64_t instance, at
+    if not buf_size(&log.serving):
+        return
+    memcpy(&want, log.serving.data + log.serving.start, sizeof(Held))
+    buf_take(&log.serving, sizeof(Held))
+    instance = want.instance
+    while instance <= log.applied:
+        place = log_place(log, instance)
+        if place.position < position or place.position + place.length > position + size:
+            break
+        at = place.position - position
+        memcpy(&h, data + at, HEADER_BYTES)
+        if not flog_frame_valid(log.seed, data + at, place.length) or h.instance != instance:
+            break   # own bytes went bad: somebody else has to help
+        out = log_head(log, LEARN, h.number)
+        out.instance = instance
+        if not log_send(log, want.peer, 1, &out, data + at + HEADER_BYTES, place.length - HEADER_BYTES):
+            break
+        instance += 1
+    log_fetched(log, want.peer, instance)
+
+
+cdef void log_on_learn(Log *log, const Head *h, const char *data) noexcept nogil:
+    if log.coordinator.state >= OPENING or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
+        return
+    if acceptor_on_learn(&log.acceptor, h.instance) != LEARN_ROW:
+        return
+    log_store(log, disk_append(&log.disk, data, h.length), h, data + HEADER_BYTES)
+    log.fetch_at = log.now
+    log_deliver(log)
+    if log.coordinator.state == RECOVERING:
+        log_recover(log)
+
+
+cdef void log_on_fetched(Log *log, uint32_t peer, const Head *h) noexcept nogil:
+    if peer != log.fetch_peer:
+        return
+    log.fetch_peer = 0
+    if h.mark > log.acceptor.chosen and h.instance == log.acceptor.chosen + 1:
+        log_fetch(log, peer)

@@ -1,0 +1,156 @@
+# Forwarding: a replica that is not the master passes the requests of a connection on as one numbered stream.
+# reference/replica_forward.py has the words.
+
+cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
+    cdef bint busy = c.forwarded or c.outbox_count
+    cdef const char *data
+    cdef size_t before
+    cdef uint32_t i
+    if c.forward_peer != master:
+        if busy:
+            return False
+        core_hang_up(core, c)
+        core.generation += 1
+        c.stream = core.generation << 32 | c.id
+        c.forward_peer = master
+        c.forward_seq = c.answered = c.received = c.reported = 0
+    if busy and c.forward_bytes > FORWARD_BYTES_MAX:
+        return False
+    before = buf_size(&c.outbox)
+    data = c.input.data + c.input.start
+    fdb_say_number(&c.outbox, b'*', c.parser.argc)
+    for i in range(c.parser.argc):
+        fdb_say_bulk(&c.outbox, resp_arg(&c.parser, data, i), c.parser.args[i].size)
+    c.outbox_count += 1
+    c.forward_bytes += buf_size(&c.outbox) - before
+    return True
+
+
+cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
+    cdef Head h
+    cdef uint32_t count = c.outbox_count
+    cdef bint sent
+    if not count:
+        return
+    c.outbox_count = 0
+    h = log_head(&core.log, FORWARD, c.forward_seq)
+    h.instance = count
+    h.flags = <uint8_t>c.resp
+    h.extra = c.stream
+    sent = log_send(&core.log, c.forward_peer, 1, &h, c.outbox.data + c.outbox.start, buf_size(&c.outbox))
+    buf_trim(&c.outbox, OUTPUT_BYTES_MAX)
+    if not sent:
+        core_lose(core, c)
+        return
+    if not c.forwarded:
+        c.forward_at = core.now
+    c.forward_seq += count
+    c.forwarded += count
+
+
+cdef inline bint core_must_report(Client *c) noexcept nogil:
+    # The master sends no more than OUTPUT_BYTES_MAX of replies ahead of what the client takes.
+    return c.forward_peer and not buf_size(&c.output) and c.received - c.reported >= OUTPUT_BYTES_MAX // 4
+
+
+cdef void core_hang_up(Core *core, Client *c) noexcept nogil:
+    cdef Head h
+    if c.forward_peer:
+        h = log_head(&core.log, HANGUP, 0)
+        h.extra = c.stream
+        log_send(&core.log, c.forward_peer, 1, &h, NULL, 0)
+        c.forward_peer = 0
+
+
+cdef void core_on_frame(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil:
+    cdef Core *core = <Core *>self
+    cdef Client *c
+    if h.type == FORWARD:
+        core_on_forward(core, peer, h, payload, size)
+    elif h.type == REPLIES:
+        core_on_replies(core, peer, h, payload, size)
+    elif h.type == HANGUP:
+        c = clients_get(&core.streams[peer], <uint32_t>h.extra)
+        if c != NULL and c.stream == h.extra:
+            c.alive = False
+    elif h.type == TAKEN:
+        c = clients_get(&core.streams[peer], <uint32_t>h.extra)
+        if c != NULL and c.stream == h.extra:
+            c.taken = u64_max(c.taken, h.sent)
+            if c.full:
+                core_queue(core, c)
+
+
+cdef void core_on_forward(
+    Core *core, uint32_t peer, const Head *h, const char *payload, size_t size
+) noexcept nogil:
+    # A stream begins with request 0 and has no gaps; what came twice is ignored.
+    cdef uint32_t id = <uint32_t>h.extra
+    cdef Client *c = clients_get(&core.streams[peer], id)
+    if c == NULL or c.stream < h.extra:
+        if c != NULL:
+            c.alive = False
+        c = client_new(id, peer, h.extra, core.settings.value_bytes_max)
+        clients_set(&core.streams[peer], id, c)
+    if c.stream != h.extra or not c.alive or c.closing or h.number < c.expected:
+        return
+    if h.number > c.expected:
+        core_close(core, c)
+        return
+    c.expected += h.instance
+    c.resp = h.flags
+    buf_add(&c.input, payload, size)
+    if not c.blocked and not c.queued:
+        core_run(core, c)
+
+
+cdef void core_send_replies(Core *core) noexcept nogil:
+    # Output of the streams goes to the replicas that forward them.
+    cdef size_t count = buf_size(&core.virtual_) // sizeof(Client *)
+    cdef Client *c
+    cdef Head h
+    while count:
+        count -= 1
+        c = client_pop(&core.virtual_)
+        c.touched = False
+        if c.alive and not c.holding and (buf_size(&c.output) or c.closing):
+            h = log_head(&core.log, REPLIES, c.answered)
+            h.instance = c.replies
+            h.flags = c.closing
+            h.extra = c.stream
+            if log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, buf_size(&c.output)):
+                c.answered += c.replies
+                c.shipped += buf_size(&c.output)
+                c.replies = 0
+                buf_trim(&c.output, OUTPUT_BYTES_MAX)
+                if c.closing:
+                    c.alive = False
+            else:
+                core_touch(core, c)
+        client_unref(c)
+
+
+cdef void core_on_replies(
+    Core *core, uint32_t peer, const Head *h, const char *payload, size_t size
+) noexcept nogil:
+    cdef Client *c = clients_get(&core.clients, <uint32_t>h.extra)
+    if c == NULL or c.stream != h.extra or c.forward_peer != peer or c.closing:
+        return
+    if h.number < c.answered:
+        return
+    if h.number > c.answered or h.instance > c.forwarded:
+        core_lose(core, c)
+        return
+    buf_add(&c.output, payload, size)
+    c.received += size
+    c.replies += <uint32_t>h.instance
+    c.answered += h.instance
+    c.forwarded -= h.instance
+    c.forward_at = core.now
+    core_touch(core, c)
+    if h.flags:
+        c.forward_peer = 0
+        if c.forwarded:
+            core_lose(core, c)
+            return
+    core_settle(core, c)

@@ -1,0 +1,92 @@
+"""Catch-up (PML 4.2): only chosen entries are handed on, read back from the own log by the place noted when they
+were applied; learned ones are no votes.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from . import log_acceptor as A
+from . import log_coordinator as C
+from .limits import DISK_BYTES_HIGH, FETCH_BYTES
+from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
+
+if TYPE_CHECKING:
+    from .log_paxos import PaxosLog
+
+
+class CatchUp:
+    """Both sides of catch-up of one replica: one request under way, any number being served."""
+
+    def __init__(self, log: "PaxosLog") -> None:
+        self.log = log
+        self.fetch_peer = 0  # catch-up from this one is under way ...
+        self.fetch_at = 0  # ... and has shown progress then
+        self.reads: deque[tuple[int, int]] = deque()  # disk reads wanted: position, length
+        self.serving: deque[tuple[int, int]] = deque()  # for each read not yet answered: peer, first instance
+
+    def behind(self, peer: int, frame: Frame) -> None:
+        a = self.log.acceptor
+        if frame.mark > a.chosen and frame.number >= a.promised:
+            self.fetch(peer)
+
+    def fetch(self, peer: int) -> None:
+        if peer == self.log.me or self.fetch_peer and self.log.now < self.fetch_at + 2 * self.log.beat_us:
+            return
+        self.fetch_peer = peer
+        self.fetch_at = self.log.now
+        self.log.send(peer, 1, self.log.frame(FETCH, instance=self.log.acceptor.chosen + 1))
+
+    def on_fetch(self, peer: int, first: int) -> None:
+        if not 0 < first <= self.log.applied:
+            self._fetched(peer, first)
+            return
+        position, length = self.log.index[first - 1]
+        available = self.log.disk.durable_position - position
+        if available < length:
+            self._fetched(peer, first)
+            return
+        self.reads.append((position, max(length, min(available, FETCH_BYTES))))
+        self.serving.append((peer, first))
+
+    def _fetched(self, peer: int, after: int) -> None:
+        self.log.send(peer, 1, self.log.frame(FETCHED, instance=after, mark=self.log.acceptor.chosen))
+
+    def read_done(self, position: int, data: bytes) -> None:
+        """Sends on the chosen entries that lie in the bytes read."""
+        if not self.serving:
+            return
+        peer, instance = self.serving.popleft()
+        while instance <= self.log.applied:
+            start, length = self.log.index[instance - 1]
+            at = start - position
+            if at < 0 or at + length > len(data):
+                break
+            try:
+                frame = frame_decode(self.log.seed, data, at, length)
+            except BadFrame:
+                break  # own bytes went bad: somebody else has to help
+            if frame.instance != instance:
+                break
+            learn = self.log.frame(LEARN, number=frame.number, instance=instance, payload=frame.payload)
+            if not self.log.send(peer, 1, learn):
+                break
+            instance += 1
+        self._fetched(peer, instance)
+
+    def on_learn(self, frame: Frame, data: bytes) -> None:
+        if self.log.coordinator.state >= C.OPENING or self.log.disk.backlog() > 2 * DISK_BYTES_HIGH:
+            return
+        if self.log.acceptor.on_learn(frame.instance) != A.LEARN_ROW:
+            return
+        self.log.store(self.log.disk.append(data), frame)
+        self.fetch_at = self.log.now
+        self.log.deliver()
+        if self.log.coordinator.state == C.RECOVERING:
+            self.log.recover()
+
+    def on_fetched(self, peer: int, frame: Frame) -> None:
+        if peer != self.fetch_peer:
+            return
+        self.fetch_peer = 0
+        if frame.mark > self.log.acceptor.chosen and frame.instance == self.log.acceptor.chosen + 1:
+            self.fetch(peer)

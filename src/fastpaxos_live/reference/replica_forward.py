@@ -1,0 +1,171 @@
+"""Forwarding: a replica that is not the master passes the requests of a connection on as one numbered stream.
+
+The first request of a stream has number 0, gaps end it, repetitions are ignored, and replies are numbered, too. What
+was sent is never sent again: if a stream ends with requests unanswered, their outcome is unknown.
+"""
+
+from typing import TYPE_CHECKING
+
+from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX
+from .log_frame import FORWARD, HANGUP, REPLIES, TAKEN, Frame
+from .replica_client import Client
+
+if TYPE_CHECKING:
+    from .replica import Replica
+
+
+class Forwarding:
+    """The streams of one replica, in both directions."""
+
+    def __init__(self, replica: "Replica") -> None:
+        self.replica = replica
+        self.streams: list[dict[int, Client]] = [{} for _ in range(replica.config["replicas"] + 1)]
+        self.virtual: list[Client] = []  # streams with output
+        self.generation = 0  # numbers the streams that begin here
+
+    def forward(self, client: Client, master: int) -> bool:
+        """Takes the parsed request into the stream; False if it has to wait."""
+        busy = client.forwarded or client.outbox_count
+        if client.forward_peer != master:
+            if busy:
+                return False
+            self.hang_up(client)
+            self.generation += 1
+            client.stream = self.generation << 32 | client.id
+            client.forward_peer = master
+            client.forward_seq = client.answered = client.received = client.reported = 0
+        if busy and client.forward_bytes > FORWARD_BYTES_MAX:
+            return False
+        args = client.parser.args
+        request = b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
+        client.outbox += request
+        client.outbox_count += 1
+        client.forward_bytes += len(request)
+        return True
+
+    def send_requests(self, client: Client) -> None:
+        """Sends what `forward` collected."""
+        if not client.outbox_count:
+            return
+        count, payload = client.outbox_count, bytes(client.outbox)
+        client.outbox_count = 0
+        client.outbox.clear()
+        sent = self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
+            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
+            payload=payload))
+        if not sent:
+            self.replica.lose(client)
+            return
+        if not client.forwarded:
+            client.forward_at = self.replica.now
+        client.forward_seq += count
+        client.forwarded += count
+
+    def must_report(self, client: Client) -> bool:
+        """Is it time to tell the master what the client took? It sends OUTPUT_BYTES_MAX ahead of that, no more."""
+        unreported = client.received - client.reported
+        return bool(client.forward_peer and not client.output and unreported >= OUTPUT_BYTES_MAX // 4)
+
+    def report(self, client: Client) -> None:
+        """Tells the master how much its client has taken, now and then."""
+        if self.must_report(client):
+            client.reported = client.received
+            self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
+                TAKEN, sent=client.received, extra=client.stream))
+
+    def hang_up(self, client: Client) -> None:
+        """Ends the client's stream, if it has one."""
+        if client.forward_peer:
+            self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(HANGUP, extra=client.stream))
+            client.forward_peer = 0
+
+    def on_frame(self, peer: int, frame: Frame) -> None:
+        """A frame of forwarding."""
+        if frame.type == FORWARD:
+            self._on_forward(peer, frame)
+        elif frame.type == REPLIES:
+            self._on_replies(peer, frame)
+        elif frame.type == HANGUP:
+            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
+            if client is not None and client.stream == frame.extra:
+                client.alive = False
+        elif frame.type == TAKEN:
+            client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
+            if client is not None and client.stream == frame.extra:
+                client.taken = max(client.taken, frame.sent)
+                if client.full:
+                    self.replica.queue(client)
+
+    def _on_forward(self, peer: int, frame: Frame) -> None:
+        # A stream begins with request 0 and has no gaps; what came twice is ignored.
+        id = frame.extra & 0xFFFFFFFF
+        client = self.streams[peer].get(id)
+        if client is None or client.stream < frame.extra:
+            if client is not None:
+                client.alive = False
+            client = Client(id, peer, frame.extra, self.replica.value_bytes_max)
+            self.streams[peer][id] = client
+        if client.stream != frame.extra or not client.alive or client.closing or frame.number < client.expected:
+            return
+        if frame.number > client.expected:
+            self.replica.close(client)
+            return
+        client.expected += frame.instance
+        client.resp = frame.flags
+        client.input += frame.payload
+        if not client.blocked and not client.queued:
+            self.replica.run(client)
+
+    def send_replies(self) -> None:
+        """Output of the streams goes to the replicas that forward them."""
+        virtual, self.virtual = self.virtual, []
+        for client in virtual:
+            client.touched = False
+            if not client.alive or client.holding or not (client.output or client.closing):
+                continue
+            sent = self.replica.log.send(client.peer, 1, self.replica.log.frame(
+                REPLIES, number=client.answered, instance=client.replies, flags=int(client.closing),
+                extra=client.stream, payload=bytes(client.output)))
+            if not sent:
+                self.replica.touch(client)
+                continue
+            client.answered += client.replies
+            client.shipped += len(client.output)
+            client.replies = 0
+            client.output.clear()
+            if client.closing:
+                client.alive = False
+
+    def _on_replies(self, peer: int, frame: Frame) -> None:
+        client = self.replica.clients.get(frame.extra & 0xFFFFFFFF)
+        if client is None or client.stream != frame.extra or client.forward_peer != peer or client.closing:
+            return
+        if frame.number < client.answered:
+            return
+        if frame.number > client.answered or frame.instance > client.forwarded:
+            self.replica.lose(client)
+            return
+        client.output += frame.payload
+        client.received += len(frame.payload)
+        client.replies += frame.instance
+        client.answered += frame.instance
+        client.forwarded -= frame.instance
+        client.forward_at = self.replica.now
+        self.replica.touch(client)
+        if frame.flags:
+            client.forward_peer = 0
+            if client.forwarded:
+                self.replica.lose(client)
+                return
+        self.replica.settle(client)
+
+    def on_channel_closed(self, peer: int) -> None:
+        """Its streams end, in both directions; what was unanswered is unknown."""
+        for client in self.streams[peer].values():
+            client.alive = False
+        self.streams[peer] = {}
+        for _, client in sorted(self.replica.clients.items()):
+            if client.forward_peer == peer:
+                client.forward_peer = 0
+                if client.forwarded:
+                    self.replica.lose(client)
