@@ -48,7 +48,7 @@ setup(
             extension(
                 "fastpaxos_live.server._edge",
                 "server/_edge.pyx",
-                [PACKAGE / "_core.pxd", *included("server")],
+                [PACKAGE / "_core.pxd", PACKAGE / "core/xxh64.pyx", *included("server")],
             ),
         ],
         build_dir="build/cython",

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src/fastpaxos_live"
 CORE = PACKAGE / "core"
 REFERENCE = PACKAGE / "reference"
 
-LINE_MAX = 100
+LINE_MAX = 120
 FUNCTION_MAX = 70
 FILE_MAX = 800
 

@@ -362,6 +362,65 @@ cdef void fdb_run(Store *s, const char *op, uint64_t time_ms, int resp, Buf *out
         fdb_say(out, FDB_ERR_OPERATION)
 
 
+cdef enum:
+    FDB_AHEAD_SLOTS = 8    # operations ahead of the one that runs ...
+    FDB_AHEAD_ENTRIES = 4  # ... whose slot, and then whose entry, is fetched into the cache
+
+cdef extern from *:
+    """
+    #define fdb_prefetch(address) __builtin_prefetch(address, 1)
+    """
+    void fdb_prefetch(const void *address) noexcept nogil
+
+# Looks ahead in a row of operations: a large store is all cache misses, and these need not be waited for one by one.
+cdef struct FdbAhead:
+    const char *next       # the next operation whose slot is to be fetched
+    const char *end
+    uint64_t hashes[16]    # of keys whose slots were fetched
+    uint32_t slots         # how many were
+    uint32_t entries
+
+
+cdef inline void fdb_ahead_slot(Store *s, FdbAhead *a) noexcept nogil:
+    cdef Item item
+    if a.next >= a.end:
+        return
+    if fdb_op_count(a.next):
+        fdb_item(a.next + OP_BYTES, &item)
+        a.hashes[a.slots & 15] = fdb_hash(s, item.key, item.key_size)
+        fdb_prefetch(&s.slots[a.hashes[a.slots & 15] & s.mask])
+        a.slots += 1
+    a.next += fdb_op_size(a.next)
+
+
+cdef inline void fdb_ahead_entry(Store *s, FdbAhead *a) noexcept nogil:
+    cdef const char *entry
+    if a.entries == a.slots:
+        return
+    entry = <const char *>s.slots[a.hashes[a.entries & 15] & s.mask].entry
+    fdb_prefetch(entry)
+    fdb_prefetch(entry + 64)
+    fdb_prefetch(entry + 128)
+    a.entries += 1
+
+
+cdef void fdb_ahead_begin(Store *s, FdbAhead *a, const char *first, const char *end) noexcept nogil:
+    cdef int i
+    a.next = first
+    a.end = end
+    a.slots = a.entries = 0
+    for i in range(FDB_AHEAD_SLOTS):
+        fdb_ahead_slot(s, a)
+    for i in range(FDB_AHEAD_ENTRIES):
+        fdb_ahead_entry(s, a)
+
+
+cdef inline void fdb_ahead_step(Store *s, FdbAhead *a) noexcept nogil:
+    # Before each operation that runs.
+    fdb_ahead_slot(s, a)
+    fdb_ahead_entry(s, a)
+
+
 cdef bint fdb_is_due(Store *s, const char *op, uint64_t clock_ms) noexcept nogil:
     # Would this read touch a key that is still there, but whose deadline the clock has reached?
     cdef Item item

@@ -269,6 +269,7 @@ cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t 
     cdef Batch *b = core.flights[instance % SLOTS]
     cdef Applied *applied
     cdef size_t at = VALUE_BYTES
+    cdef FdbAhead ahead
     cdef bint done = False
     memcpy(&v, value, VALUE_BYTES)
     core.time_ms = u64_max(core.time_ms, v.time_ms)
@@ -283,10 +284,12 @@ cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t 
     elif v.kind == OPERATIONS and v.epoch == core.epoch:
         core.operations += v.count
         if b != NULL and b.checksum == v.checksum:
-            core_apply_with_hooks(core, value, b)
+            core_apply_with_hooks(core, value, size, b)
             done = True
         else:
+            fdb_ahead_begin(&core.store, &ahead, value + at, value + size)
             while at < size:
+                fdb_ahead_step(&core.store, &ahead)
                 fdb_run(&core.store, value + at, core.time_ms, 2, NULL)
                 at += fdb_op_size(value + at)
     if b != NULL:
@@ -299,17 +302,20 @@ cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t 
     core.history_count += 1
 
 
-cdef void core_apply_with_hooks(Core *core, const char *value, Batch *b) noexcept nogil:
+cdef void core_apply_with_hooks(Core *core, const char *value, size_t size, Batch *b) noexcept nogil:
     cdef size_t at = VALUE_BYTES
     cdef size_t next = b.hooks.start
     cdef Hook *hook
     cdef Client *c
     cdef Buf *output
+    cdef FdbAhead ahead
+    fdb_ahead_begin(&core.store, &ahead, value + at, value + size)
     while next < b.hooks.end:
         hook = <Hook *>(b.hooks.data + next)
         c = hook.client
         output = &c.output if c.alive and not c.closing else NULL
         if hook.kind == WRITE_HOOK:
+            fdb_ahead_step(&core.store, &ahead)
             fdb_run(&core.store, value + at, core.time_ms, c.resp, output)
             at += fdb_op_size(value + at)
         elif output != NULL:

@@ -340,7 +340,7 @@ class Disk:
             if (error := finished.exception()) is None:
                 then(finished.result())
             else:
-                self._edge.fail(f"the log can't be written: {error}")
+                self._edge.fail(f"the log can't be written: {reason(error)}")
 
         future.add_done_callback(done)
         return future
