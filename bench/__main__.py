@@ -13,6 +13,8 @@ from . import quick as quick_run
 from .load import LoadError
 from .report import show
 
+FILE_WIDTH = 100  # columns of what is printed into a file
+
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -44,7 +46,7 @@ def quick(
     if as_json:
         print(json.dumps(result))
     else:
-        show(result, Console())
+        show(result, Console(width=None if sys.stdout.isatty() else FILE_WIDTH))
 
 
 app(prog_name="python -m bench")

@@ -1,7 +1,7 @@
 """Who is measured: a cell with either core, and redis-server alone; every write on disk."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ REPLICAS = 3
 
 @dataclass(frozen=True)
 class Contestant:
-    """`port` is where clients should send to: of a cell, its master's."""
+    """`port` says where clients should send to now: of a cell, its master's."""
 
     name: str
-    port: int
+    port: Callable[[], int]
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def redis_alone(directory: Path) -> Iterator[Contestant]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_until(lambda: connect(port).ping(), "redis-server")
-        yield Contestant("redis alone", port)
+        yield Contestant("redis alone", lambda: port)
     finally:
         process.kill()
         process.wait()
@@ -41,7 +41,7 @@ def cell(directory: Path, core: str) -> Iterator[Contestant]:
     """Three replicas on this machine, each write on the disks of a majority before its reply."""
     with Cell(directory, replicas=REPLICAS, core=core) as cell:
         name = {"cython": "compiled", "python": "reference"}[core]
-        yield Contestant(name, cell.ports[cell.master()])
+        yield Contestant(name, lambda: cell.ports[cell.master()])
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from fastpaxos_live.testing import HOST
 
 VALUE_BYTES = 100
 KEYS = 100_000
+LIMIT_S = 60.0  # for the shortest run; redis-benchmark may wait for ever on a replica that went
+PATIENCE = 10  # how many times longer than meant a run may take
 FILL_CLIENTS, FILL_DEPTH = 50, 16
 
 
@@ -26,12 +28,18 @@ class LoadError(Exception):
     """redis-benchmark failed; the text says how."""
 
 
-def measure(port: int, command: str, shape: Shape, requests: int) -> dict[str, float]:
-    """Runs it once. Returns rps, p50_ms and p99_ms. Raises LoadError."""
+def measure(
+    port: int, command: str, shape: Shape, requests: int, seconds: float = 0.0
+) -> dict[str, float]:
+    """Runs it once, for about `seconds`. Returns rps, p50_ms and p99_ms. Raises LoadError."""
     line = ["redis-benchmark", "-h", HOST, "-p", str(port), "-t", command, "-n", str(requests)]
     line += ["-c", str(shape.clients), "-P", str(shape.depth)]
     line += ["-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv"]
-    done = subprocess.run(line, capture_output=True, text=True)
+    limit = LIMIT_S + PATIENCE * seconds
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"{' '.join(line)}: not done after {limit:.0f} s") from None
     rows = list(csv.DictReader(done.stdout.splitlines()))
     if done.returncode != 0 or "rror" in done.stderr or len(rows) != 1:
         raise LoadError(f"{' '.join(line)}: {(done.stderr or done.stdout).strip()[:300]}")
@@ -48,7 +56,8 @@ def requests_for(port: int, command: str, shape: Shape, seconds: float) -> int:
     requests = 20 * shape.clients * shape.depth + 200
     rate = measure(port, command, shape, requests)["rps"]
     # The short run is over before it is precise: let a second, longer one correct it.
-    rate = measure(port, command, shape, max(requests, int(rate * seconds / 8)))["rps"]
+    longer = max(requests, int(rate * seconds / 8))
+    rate = measure(port, command, shape, longer, seconds)["rps"]
     return max(requests, int(rate * seconds))
 
 

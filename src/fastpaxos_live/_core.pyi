@@ -5,3 +5,5 @@ from .reference import probe
 
 Replica: type[_api.Replica]
 Probe: type[probe.Probe]
+ACCEPTOR_ROW_NAMES: tuple[str, ...]
+COORDINATOR_ROW_NAMES: tuple[str, ...]

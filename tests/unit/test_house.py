@@ -3,12 +3,13 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from fastpaxos_live import _api, _core, _reference
-from fastpaxos_live.reference import limits
+from fastpaxos_live.reference import db_ops, limits, log_acceptor, log_coordinator, log_frame
 from fastpaxos_live.reference.resp_fast import COMMANDS as CORE_COMMANDS
 from fastpaxos_live.server.command_table import COMMANDS
 
@@ -169,6 +170,36 @@ def test_the_simulator_has_no_sockets_threads_or_loops() -> None:
     assert wrong == []
 
 
+def test_the_simulator_drives_the_product_as_it_is() -> None:
+    """No subclass of a product's class in it, and nothing of the product's is replaced."""
+    wrong = []
+    for path in sorted((PACKAGE / "sim").glob("*.py")):
+        tree = ast.parse(path.read_text())
+        product = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.level == 2
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                bases = {root_name(base) for base in node.bases}
+                wrong += [f"{path.name}: class {node.name}({base})" for base in bases & product]
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            patched = {root_name(target) for target in targets if isinstance(target, ast.Attribute)}
+            wrong += [f"{path.name}: assigns to an attribute of {name}" for name in patched & product]
+            if isinstance(node, ast.Call) and root_name(node.func) == "setattr":
+                wrong.append(f"{path.name}: setattr")
+    assert wrong == []
+
+
+def root_name(node: ast.expr) -> str:
+    """The `a` of `a.b.c`."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def test_the_core_makes_no_system_call() -> None:
     for path in [PACKAGE / "_core.pyx", *CORE.iterdir()]:
         text = path.read_text()
@@ -191,12 +222,61 @@ def test_core_and_reference_mirror_each_other() -> None:
     assert C_ONLY <= core
 
 
+def enums(path: Path) -> dict[str, int]:
+    """The constants of all C enums of a file of the core."""
+    constants: dict[str, int] = {}
+    value, inside = -1, False
+    for line in path.read_text().splitlines():
+        code = line.partition("#")[0].rstrip()
+        if not code.startswith(" "):
+            inside, value = code.startswith("cdef enum"), -1
+        elif inside and code:
+            name, _, given = code.strip().partition(" = ")
+            value = eval(given, {}) if given else value + 1
+            constants[name] = value
+    return constants
+
+
+def constants(module: object) -> dict[str, int]:
+    return {name: value for name, value in vars(module).items() if name.isupper() and type(value) is int}
+
+
 def test_limits_are_the_same_in_both_cores() -> None:
-    text = (CORE / "limits.pxi").read_text()
-    pairs = re.findall(r"^    (\w+) = ([\d <]+?)\s*(?:#.*)?$", text, re.M)
-    compiled = {name: eval(value, {}) for name, value in pairs}
-    assert compiled == {name: value for name, value in vars(limits).items() if name.isupper()}
+    compiled = enums(CORE / "limits.pxi")
+    assert compiled == constants(limits)
     assert len(compiled) >= 15
+
+
+def test_operations_are_the_same_in_both_cores() -> None:
+    compiled, named = enums(CORE / "db_ops.pxi"), constants(db_ops)
+    for prefix in ("OP_", "FLAG_"):
+        opcodes = {name: value for name, value in compiled.items() if name.startswith(prefix)}
+        assert opcodes == {name: value for name, value in named.items() if name.startswith(prefix)}
+        assert len(opcodes) >= 8
+
+
+@pytest.mark.parametrize("path", sorted(CORE.glob("*_*.p*")), ids=lambda path: path.stem)
+def test_other_constants_are_the_same_in_both_cores(path: Path) -> None:
+    compiled = enums(path)
+    if path.stem not in C_ONLY:
+        named = constants(import_module(f"fastpaxos_live.reference.{path.stem}"))
+        common = compiled.keys() & named.keys()
+        assert {name: compiled[name] for name in common} == {name: named[name] for name in common}
+
+
+def test_the_constants_that_both_cores_must_share_are_shared() -> None:
+    for module, some in (
+        (log_frame, {"ACCEPT", "PROMISED", "HANGUP", "NOOP", "FRAME_MAGIC", "HEADER_BYTES"}),
+        (log_acceptor, {"PROMISE_ROW", "ACCEPT_ROW", "KNOWN_ROW"}),
+        (log_coordinator, {"FOLLOWER", "SERVING", "SUSPECT_ROW", "STALE_ROW"}),
+    ):
+        compiled = enums(CORE / f"{module.__name__.rpartition('.')[2]}.pyx")
+        assert some <= compiled.keys() & constants(module).keys()
+
+
+def test_rows_have_the_same_names_in_both_cores() -> None:
+    assert _core.ACCEPTOR_ROW_NAMES == log_acceptor.ROWS
+    assert _core.COORDINATOR_ROW_NAMES == log_coordinator.ROWS
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*_*.py")), ids=lambda path: path.stem)

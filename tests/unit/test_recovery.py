@@ -52,7 +52,7 @@ class Parser:
         found, inside = [], at + HEADER_BYTES
         try:
             while inside < at + HEADER_BYTES + header.frames:
-                length = frame_length(data, inside)
+                length = frame_length(CELL, data, inside)
                 found.append(frame_decode(CELL, data, inside, length).payload)
                 inside += length
         except BadFrame:

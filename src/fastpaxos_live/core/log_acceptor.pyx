@@ -70,7 +70,7 @@ cdef int acceptor_on_propose(Acceptor *a, uint32_t sender, uint64_t number, uint
     if acceptor_may_promise(a, sender, number, now):
         a.promised = number
         return acceptor_took(a, PROMISE_ROW)
-    if number == a.promised and (number >> 16 & 0xFF) == sender and a.reign != number:
+    if not a.silent and number == a.promised and (number >> 16 & 0xFF) == sender and a.reign != number:
         return acceptor_took(a, PROMISE_AGAIN_ROW)
     return acceptor_took(a, REFUSE_PROPOSE_ROW)
 

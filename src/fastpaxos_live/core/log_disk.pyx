@@ -114,7 +114,7 @@ cdef bint disk_parse(LogDisk *d, const char *data, size_t size, GroupHead *h) no
     at = HEADER_BYTES
     end = HEADER_BYTES + h.size
     while at < end:
-        n = flog_frame_length(data + at, end - at)
+        n = flog_frame_length(d.seed, data + at, end - at)
         if n <= 0 or at + n > end or not flog_frame_valid(d.seed, data + at, <size_t>n):
             return False
         at += n

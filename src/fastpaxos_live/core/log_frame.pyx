@@ -41,7 +41,8 @@ cdef struct Head:
     uint8_t sender
     uint8_t flags
     uint32_t length
-    uint32_t incarnation
+    uint16_t incarnation
+    uint16_t check         # of the header, so that a damaged length is seen before anybody waits for that many bytes
     uint64_t number
     uint64_t instance
     uint64_t mark
@@ -73,12 +74,21 @@ cdef struct GroupHead:
 assert sizeof(Head) == HEADER_BYTES and sizeof(GroupHead) == HEADER_BYTES and sizeof(ValueHead) == VALUE_BYTES
 
 
-cdef inline int64_t flog_frame_length(const char *data, size_t size) noexcept nogil:
+cdef inline uint16_t flog_header_check(uint64_t seed, Head *h) noexcept nogil:
+    h.check = 0
+    return <uint16_t>xxh64(<char *>h + 8, HEADER_BYTES - 8, seed)
+
+
+cdef inline int64_t flog_frame_length(uint64_t seed, const char *data, size_t size) noexcept nogil:
     # Length of the frame that starts here, 0 if its header is not complete, -1 if it is none.
     cdef Head h
+    cdef uint16_t check
     if size < HEADER_BYTES:
         return 0
     memcpy(&h, data, HEADER_BYTES)
+    check = h.check
+    if check != flog_header_check(seed, &h):
+        return -1
     if h.magic != FRAME_MAGIC or h.version != VERSION or h.length < HEADER_BYTES or h.length > FRAME_BYTES_MAX:
         return -1
     return h.length
@@ -96,6 +106,7 @@ cdef inline void flog_frame_add(
     h.magic = FRAME_MAGIC
     h.version = VERSION
     h.length = <uint32_t>(HEADER_BYTES + size)
+    h.check = flog_header_check(seed, h)
     buf_reserve(b, h.length)
     at = b.data + b.end
     memcpy(at, h, HEADER_BYTES)

@@ -198,7 +198,7 @@ cdef inline Head log_head(Log *log, uint8_t type, uint64_t number) noexcept nogi
     memset(&h, 0, sizeof(h))
     h.type = type
     h.sender = <uint8_t>log.me
-    h.incarnation = log.coordinator.incarnation
+    h.incarnation = <uint16_t>log.coordinator.incarnation
     h.number = number
     return h
 
@@ -623,7 +623,7 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
     cdef Head h
     while link.up:
         data = link.input.data + link.input.start
-        n = flog_frame_length(data, buf_size(&link.input))
+        n = flog_frame_length(log.seed, data, buf_size(&link.input))
         if n < 0:
             return False
         if n == 0 or <size_t>n > buf_size(&link.input):
@@ -745,6 +745,8 @@ cdef void log_on_beat(Log *log, uint32_t peer, const Head *h) noexcept nogil:
         out.mark = a.chosen
         out.sent = h.sent
         log_send(log, peer, 0, &out, NULL, 0)
+        if entered and a.last > h.mark:
+            log_hold(log, peer, ACK, h.number, a.last, h.sent)   # an earlier one may have been lost
         if h.instance > (a.last if entered else a.chosen):
             log_where(log, peer, h.number)
     else:

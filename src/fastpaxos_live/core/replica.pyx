@@ -188,7 +188,7 @@ cdef void core_lose(Core *core, Client *c) noexcept nogil:
     # What became of this client's requests is not known: the only honest answer is the last one.
     if not c.alive or c.closing:
         return
-    if not c.holding:
+    if not c.holding and not c.peer:   # a stream's end is told by its replica
         buf_add(&c.output, ERR_UNKNOWN, strlen(ERR_UNKNOWN))
     core_close(core, c)
 

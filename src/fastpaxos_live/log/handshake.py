@@ -99,9 +99,11 @@ class Greeter:
             raise Refused(
                 f"unknown replica {hello.name!r} (id {hello.replica}), expected one of [{members}]"
             )
+        if hello.replica == self._own:
+            raise Refused(f"it is {hello.name}, as this replica: two run, or an address is wrong")
         if dialled is not None and hello.replica != dialled:
             raise Refused(f"reached replica {hello.name}, want {self._names[dialled - 1]}")
-        if dialled is None and hello.replica >= self._own:
+        if dialled is None and hello.replica > self._own:
             raise Refused(f"replica {hello.name} must wait to be called: the lower id calls")
         if hello.channel >= CHANNELS:
             raise Refused(f"unknown channel {hello.channel}")

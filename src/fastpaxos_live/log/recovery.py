@@ -163,7 +163,7 @@ def _is_torn(read: Read, position: int, dirty: int, end: int, cell_id: int) -> b
     at, cut = HEADER_BYTES, dirty - position
     while at + HEADER_BYTES <= cut:
         try:
-            length = frame_length(data, at)
+            length = frame_length(cell_id, data, at)
             if at + length > cut:
                 return at + length <= HEADER_BYTES + group.frames
             frame_decode(cell_id, data, at, length)

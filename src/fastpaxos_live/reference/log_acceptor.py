@@ -6,7 +6,7 @@ A state and pure step functions. Each call takes exactly one named row and retur
 | row | event | guard | the host then |
 |---|---|---|---|
 | promise | PROPOSE | voting, a higher number, no grant to another is live | logs PROMISED; PROMISE when durable |
-| promise_again | PROPOSE | number is the promised one, from its owner, nothing accepted at it | PROMISE when durable |
+| promise_again | PROPOSE | voting, number is the promised one, from its owner, nothing accepted at it | PROMISE when durable |
 | refuse_propose | PROPOSE | otherwise | REFUSE, names the promised number |
 | would, would_not | ASK | as promise / otherwise; changes nothing | ANSWER |
 | accept | ACCEPT | number not below the promised one, the next instance | logs the frame; ACK when durable |
@@ -78,7 +78,8 @@ class Acceptor:
         if self._may_promise(sender, number, now):
             self.promised = number
             return self._took(PROMISE_ROW)
-        if number == self.promised and number_replica(number) == sender and self.reign != number:
+        again = number == self.promised and number_replica(number) == sender and self.reign != number
+        if again and not self.silent:
             return self._took(PROMISE_AGAIN_ROW)
         return self._took(REFUSE_PROPOSE_ROW)
 

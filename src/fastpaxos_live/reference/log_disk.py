@@ -109,7 +109,7 @@ class LogDisk:
         end = cursor + size
         try:
             while cursor < end:
-                n = frame_length(data, cursor)
+                n = frame_length(self.seed, data, cursor)
                 if not n or cursor + n > end:
                     return bad
                 frames.append((self.base + cursor - at, frame_decode(self.seed, data, cursor, n)))

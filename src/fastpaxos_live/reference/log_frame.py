@@ -19,7 +19,7 @@ VALUE_BYTES = 32
 
 OPERATIONS, EPOCH, NOOP = range(3)  # kinds of values
 
-_FRAME = Struct("<QIBBBBIIQQQQQ")
+_FRAME = Struct("<QIBBBBIHHQQQQQ")
 _VALUE = Struct("<QQQII")
 _GROUP = Struct("<QIBBBBIIQQQQQ")
 assert _FRAME.size == _GROUP.size == HEADER_BYTES
@@ -61,16 +61,25 @@ def frame_encode(
 ) -> bytes:
     """A whole frame with its checksum."""
     length = HEADER_BYTES + len(payload)
-    body = _FRAME.pack(
-        0, FRAME_MAGIC, VERSION, type, sender, flags, length, incarnation, number, instance, mark, sent, extra
-    )[8:] + payload
+    header = _FRAME.pack(
+        0, FRAME_MAGIC, VERSION, type, sender, flags, length, incarnation, 0, number, instance, mark, sent, extra
+    )[8:]
+    body = header[:14] + _header_check(seed, header).to_bytes(2, "little") + header[16:] + payload
     return xxh64_intdigest(body, seed).to_bytes(8, "little") + body
 
 
-def frame_length(data: bytes | memoryview, at: int) -> int:
+def _header_check(seed: int, header: bytes) -> int:
+    # So that a damaged length is seen before the reader waits for that many bytes. `header` is bytes 8..64, check 0.
+    return xxh64_intdigest(header, seed) & 0xFFFF
+
+
+def frame_length(seed: int, data: bytes | bytearray | memoryview, at: int) -> int:
     """Length of the frame that starts at `at`, 0 if its header is not complete. Raises BadFrame."""
     if len(data) - at < HEADER_BYTES:
         return 0
+    header = bytes(data[at + 8 : at + HEADER_BYTES])
+    if _header_check(seed, header[:14] + b"\0\0" + header[16:]) != int.from_bytes(header[14:16], "little"):
+        raise BadFrame
     _, magic, version, _, _, _, length = _FRAME.unpack_from(data, at)[:7]
     if magic != FRAME_MAGIC or version != VERSION or not HEADER_BYTES <= length <= FRAME_BYTES_MAX:
         raise BadFrame
@@ -83,7 +92,7 @@ def frame_decode(seed: int, data: bytes | memoryview, at: int, length: int) -> F
     if xxh64_intdigest(data[at + 8 : at + length], seed) != fields[0]:
         raise BadFrame
     return Frame(
-        fields[3], fields[4], fields[5], fields[7], fields[8], fields[9], fields[10], fields[11], fields[12],
+        fields[3], fields[4], fields[5], fields[7], fields[9], fields[10], fields[11], fields[12], fields[13],
         bytes(data[at + HEADER_BYTES : at + length]),
     )
 

@@ -411,7 +411,7 @@ class PaxosLog:
         link.input += data
         at = 0
         try:
-            while n := frame_length(link.input, at):
+            while n := frame_length(self.seed, link.input, at):
                 if at + n > len(link.input):
                     break
                 frame = frame_decode(self.seed, link.input, at, n)
@@ -517,6 +517,8 @@ class PaxosLog:
             entered = frame.number == a.reign
             self.send(peer, 0, self.frame(
                 ECHO, number=frame.number, instance=a.last if entered else 0, mark=a.chosen, sent=frame.sent))
+            if entered and a.last > frame.mark:
+                self._hold(peer, ACK, frame.number, a.last, frame.sent)  # an earlier one may have been lost
             if frame.instance > (a.last if entered else a.chosen):
                 self._where(peer, frame.number)
         else:

@@ -177,7 +177,7 @@ class Replica:
         # What became of this client's requests is not known: the only honest answer is the last one.
         if not client.alive or client.closing:
             return
-        if not client.holding:
+        if not client.holding and not client.peer:  # a stream's end is told by its replica
             client.output += ERR_UNKNOWN
         self.close(client)
 

@@ -5,7 +5,7 @@ reports here when the connection is lost.
 """
 
 import asyncio
-import os
+import re
 import socket
 from collections.abc import Callable, Coroutine
 from random import random
@@ -23,16 +23,18 @@ from ..log.handshake import (
     hello_length,
 )
 from ..reference.log_frame import HEADER_BYTES
-from .sockets import Listener, address_text, resolve, tune
+from .sockets import Listener, address_text, error_text, tune
 
 log = structlog.get_logger()
 
 HANDSHAKE_S = 2.0
 GREETINGS_MAX = 64  # strangers that may be in a handshake at a time
+COMPLAINTS_MAX = 256  # remembered, so that each is made once
 REDIAL_MIN_S = 0.02
 REDIAL_MAX_S = 0.5
 STEADY_S = 1.0  # a connection that lived this long was a good one: call again at once
 USER_TIMEOUT_MS = 3000  # unacknowledged bytes this old: the connection is dead, whatever TCP hopes
+KEEPALIVE_S = 1  # an idle channel is tried this often, and dead after the same time-out
 
 
 class Links:
@@ -53,7 +55,7 @@ class Links:
         self._lost: dict[tuple[int, int], asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._greeting = 0
-        self._complaints: dict[str, str] = {}
+        self._complaints: set[tuple[str, str]] = set()
         self._listener = Listener(loop, addresses[own - 1], self._on_socket)
 
     def start(self) -> None:
@@ -93,11 +95,11 @@ class Links:
             except TimeoutError:
                 self._complain(place, "no answer")
             except OSError as error:
-                self._complain(place, os.strerror(error.errno) if error.errno else str(error))
+                self._complain(place, error_text(error))
             except Refused as error:
                 self._complain(place, str(error))
             else:
-                self._complaints.pop(place, None)
+                self._complaints = {each for each in self._complaints if each[0] != place}
                 event = self._lost[peer, channel] = asyncio.Event()
                 self._adopt(sock, peer, channel)
                 await event.wait()
@@ -107,7 +109,9 @@ class Links:
             delay = min(delay * 2, REDIAL_MAX_S)
 
     async def _call(self, peer: int, channel: int) -> socket.socket:
-        family, address = resolve(*self._addresses[peer - 1])
+        host, port = self._addresses[peer - 1]
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             _tune_peer(sock)
@@ -166,14 +170,16 @@ class Links:
         return data
 
     def _complain(self, place: str, reason: str) -> None:
-        # Once for each new reason: a peer that is down for an hour is one line, not thousands.
-        if self._complaints.get(place) != reason:
-            if len(self._complaints) >= GREETINGS_MAX:
+        # Once for each reason, whatever its numbers, until there is a connection: a peer that is
+        # down for an hour is one line, not thousands.
+        complaint = place, re.sub(r"\d+", "#", reason)
+        if complaint not in self._complaints:
+            if len(self._complaints) >= COMPLAINTS_MAX:
                 self._complaints.clear()
-            self._complaints[place] = reason
+            self._complaints.add(complaint)
             log.warning("no connection to a peer", address=place, reason=reason)
 
 
 def _tune_peer(sock: socket.socket) -> None:
-    tune(sock)
+    tune(sock, KEEPALIVE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -117,6 +117,9 @@ class Edge:
             except OSError as error:
                 sock.close()
                 protocol.connection_lost(error)
+            except BaseException:
+                sock.close()
+                raise
 
         protocol.task = self.loop.create_task(connect())
 
@@ -213,23 +216,40 @@ class Client(Connection):
         if not self.edge.halted and not self.closing:
             self.edge.touch()
             self.edge.replica.feed_client(self.conn, data)
+            self._regulate()
+
+    def eof_received(self) -> bool:
+        # What came just before the end is answered first, as far as it needs no disk.
+        self.edge.loop.call_soon(self._close)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.edge.halted:
             self.edge.forget_client(self.conn)
 
     def drain(self) -> None:
-        if self.blocked or self.closing:
+        if self.transport is None or self.closing:
             return
         replica = self.edge.replica
-        if data := replica.drain_client(self.conn):
+        ends = replica.is_closing(self.conn)
+        # The last output is taken even by a full transport: its time is counted from now on.
+        if (ends or not self.blocked) and (data := replica.drain_client(self.conn)):
             self.transport.write(data)
-        if replica.is_closing(self.conn):
-            self.closing = True
-            self.transport.close()
+        if ends:
+            self._close()
+        else:
+            self._regulate()
+
+    def _close(self) -> None:
+        self.closing = True
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
             self.edge.loop.call_later(LINGER_S, self.transport.abort)
-            return
-        wants = replica.wants_client(self.conn)
+
+    def _regulate(self) -> None:
+        # Read on, or stop until the replica wants more: it is all the same whether the client
+        # takes its replies.
+        wants = self.edge.replica.wants_client(self.conn)
         if wants != self.reading:
             self.reading = wants
             if wants:
@@ -347,6 +367,8 @@ class Disk:
 
     async def finish(self) -> None:
         """Write what is under way and what is left, and sync everything. Raises EdgeFailed."""
+        if self._syncing is not None:
+            self._syncing.cancel()
         try:
             if self._writing is not None:
                 await self._writing

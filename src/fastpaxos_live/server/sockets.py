@@ -1,7 +1,7 @@
 """Listening sockets that survive a lack of descriptors, and the options of connections."""
 
 import asyncio
-import errno
+import os
 import resource
 import socket
 from collections.abc import Callable
@@ -14,14 +14,20 @@ ACCEPTS_MAX = 64  # connections taken in one go, so that a flood of them can't s
 BACKLOG = 1024
 FILES_RESERVED = 128  # descriptors kept for peers, the log and administration
 PAUSE_S = 0.5  # how long to accept nothing when the process or the machine has run out of something
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+KEEPALIVE_S = 300  # silence after which the kernel asks whether the other side is still there
 
 
 def resolve(host: str, port: int) -> tuple[int, tuple]:
-    """(family, address) of the first address of `host`. Raises OSError."""
+    """(family, address) of the first address of `host`; may ask a name server. Raises OSError."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     return family, address
+
+
+def error_text(error: OSError) -> str:
+    """What the system says, without what the library adds."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def address_text(address: tuple) -> str:
@@ -30,10 +36,13 @@ def address_text(address: tuple) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def tune(sock: socket.socket) -> None:
-    """Options of any connection: non-blocking, no delay of small packets."""
+def tune(sock: socket.socket, keepalive_s: int = KEEPALIVE_S) -> None:
+    """Options of any connection: non-blocking, no delay of small packets, the dead are noticed."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, keepalive_s // 3))
 
 
 def raise_file_limit(clients_max: int) -> int:
@@ -61,17 +70,12 @@ class Listener:
         self._loop = loop
         self._on_socket = on_socket
         self._retry: asyncio.TimerHandle | None = None
-        family, place = resolve(*address)
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._short = False  # the last accept failed
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.setblocking(False)
-            self._socket.bind(place)
-            self._socket.listen(BACKLOG)
+            self._socket = _listen(address)
         except OSError as error:
-            self._socket.close()
-            where = address_text(address)
-            raise OSError(error.errno, f"can't listen on {where}: {error.strerror}") from None
+            text = f"can't listen on {address_text(address)}: {error_text(error)}"
+            raise OSError(error.errno, text) from None
 
     def start(self) -> None:
         """Begin (or go on) to accept."""
@@ -85,14 +89,19 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                log.warning("can't accept connections for a moment", reason=error.strerror)
-                self._loop.remove_reader(self._socket.fileno())
-                self._retry = self._loop.call_later(PAUSE_S, self.start)
+                self._pause(error)
                 return
+            self._short = False
             tune(sock)
             self._on_socket(sock, address)
+
+    def _pause(self, error: OSError) -> None:
+        # Descriptors or memory are used up, or the network is in trouble: once more, later.
+        if not self._short:
+            log.warning("can't accept connections for a moment", reason=error_text(error))
+        self._short = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._retry = self._loop.call_later(PAUSE_S, self.start)
 
     def close(self) -> None:
         """Stop accepting."""
@@ -101,3 +110,17 @@ class Listener:
         else:
             self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    family, place = resolve(*address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
