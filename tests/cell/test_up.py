@@ -179,9 +179,11 @@ def test_status_and_a_killed_replica_comes_back(start: Any) -> None:
     assert run("status", f"{HOST}:{port}").returncode == 0
 
     os.kill(masters[0]["pid"], signal.SIGKILL)
+    survivor = next(replica for replica in before["replicas"] if replica["role"] == "replica")
+    survivor_port = int(survivor["client"].rpartition(":")[2])
 
     def is_back() -> bool:
-        now = status(port)
+        now = status(survivor_port)
         pids = {replica["name"]: replica["pid"] for replica in now["replicas"]}
         roles = {replica["role"] for replica in now["replicas"]}
         came_back = pids[masters[0]["name"]] not in (None, 0, masters[0]["pid"])

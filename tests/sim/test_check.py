@@ -255,12 +255,12 @@ def frame(kind, number):
 
 
 def test_promise_that_was_told_binds_across_a_crash(cell):
-    cell.sent(1, frame(PROMISE, 7), boot_us=10)
+    cell.sent(1, [frame(PROMISE, 7)], boot_us=10)
     cell.views[1].begin(0)
     with pytest.raises(Violation, match="lower"):
         cell.status(1, status(promised=6), 0, 0)
     with pytest.raises(Violation, match="after it answered"):
-        cell.sent(1, frame(ACK, 6), boot_us=20)
+        cell.sent(1, [frame(ACK, 6)], boot_us=20)
 
 
 def test_promise_that_is_durable_binds_across_a_crash(cell):
@@ -273,10 +273,17 @@ def test_promise_that_is_durable_binds_across_a_crash(cell):
         cell.status(1, status(promised=7), 0, 0)
 
 
+def test_order_within_a_turn_is_free(cell):
+    cell.sent(1, [frame(PROMISE, 7), frame(ACK, 6)], boot_us=10)
+    with pytest.raises(Violation, match="after it answered"):
+        cell.sent(1, [frame(ACK, 6)], boot_us=20)
+
+
 def test_silence_after_a_start(cell):
     cell.views[1].begin(quiet_until=100)
-    cell.sent(1, frame(ACK, 1), boot_us=50)
-    cell.sent(1, frame(PROMISE, 1), boot_us=100)
-    cell.views[1].begin(quiet_until=300)
+    cell.sent(1, [frame(ACK, 1)], boot_us=50)
+    cell.sent(1, [frame(PROMISE, 1)], boot_us=100)
+    cell.views[1].begin(quiet_until=300, recovered=1)
+    cell.sent(1, [frame(PROMISE, 1)], boot_us=240)
     with pytest.raises(Violation, match="silence"):
-        cell.sent(1, frame(PROMISE, 2), boot_us=250)
+        cell.sent(1, [frame(PROMISE, 2)], boot_us=250)

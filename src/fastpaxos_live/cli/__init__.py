@@ -13,6 +13,7 @@ from .. import __version__
 from ..server.config import ConfigError
 from .failure import CommandFailed
 from .serve import serve
+from .sim import sim
 from .status import status
 from .up import up
 
@@ -44,11 +45,7 @@ def options(
 app.command()(up)
 app.command()(serve)
 app.command()(status)
-try:
-    from .sim import sim
-    app.command()(sim)
-except ModuleNotFoundError:
-    pass
+app.command()(sim)
 
 
 def main() -> NoReturn:

@@ -172,7 +172,7 @@ class Links:
     def _complain(self, place: str, reason: str) -> None:
         # Once for each reason, whatever its numbers, until there is a connection: a peer that is
         # down for an hour is one line, not thousands.
-        complaint = place, re.sub(r"\d+", "#", reason)
+        complaint = place, re.sub(r"\b\d+\b", "#", reason)
         if complaint not in self._complaints:
             if len(self._complaints) >= COMPLAINTS_MAX:
                 self._complaints.clear()

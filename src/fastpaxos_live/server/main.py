@@ -7,6 +7,8 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -37,12 +39,45 @@ class ServeError(Exception):
     """The replica can't start; the text is one line."""
 
 
+class Stopped(Exception):
+    """It was asked to stop before it served."""
+
+
+class StopRequest:
+    """SIGINT and SIGTERM, noticed from now on, also while the log is replayed."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._then: Callable[[], object] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._asked = True
+        if self._then is not None:
+            self._then()
+
+    def check(self) -> None:
+        """Raise Stopped if there was one."""
+        if self._asked:
+            raise Stopped
+
+    def on_request(self, then: Callable[[], object]) -> None:
+        """Call `then` at the next one, or now if there was one; it may run between any two lines."""
+        self._then = then
+        if self._asked:
+            then()
+
+
 def run(config: CellConfig, name: str, *, new: bool, core: str) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. `new` formats the data directory."""
     configure_logging()
     structlog.contextvars.bind_contextvars(replica=name)
+    stop = StopRequest()
     try:
-        uvloop.run(serve(config, name, new=new, core=core))
+        uvloop.run(serve(config, name, stop, new=new, core=core))
+    except Stopped:
+        log.info("stopped before it served")
     except (ServeError, DataDirError, StorageError, LogCorrupt) as error:
         print(f"fastpaxos-live: {error}", file=sys.stderr)
         return 1
@@ -67,16 +102,18 @@ def configure_logging() -> None:
     )
 
 
-async def serve(config: CellConfig, name: str, *, new: bool, core: str) -> None:
-    """One replica, until SIGINT or SIGTERM. When it must not go on, the process ends at once.
+async def serve(
+    config: CellConfig, name: str, stop: StopRequest, *, new: bool, core: str
+) -> None:
+    """One replica, until it shall stop. When it must not go on, the process ends at once.
 
-    Raises ServeError, DataDirError, StorageError or LogCorrupt when it can't start.
+    Raises Stopped, and ServeError, DataDirError, StorageError or LogCorrupt when it can't start.
     """
     me = config.replica(name)
     identity = Identity(config.id, config.name, me.id, me.name)
     data_dir = open_data_dir(me.data, identity, new=new, fsync=str(config.fsync))
     try:
-        await _serve(config, me, data_dir, core)
+        await _serve(config, me, data_dir, stop, core)
     except EdgeFailed as error:
         log.critical(f"FATAL {error}")
         sys.stderr.flush()
@@ -85,7 +122,9 @@ async def serve(config: CellConfig, name: str, *, new: bool, core: str) -> None:
         data_dir.close()
 
 
-async def _serve(config: CellConfig, me: ReplicaConfig, data_dir: DataDir, core: str) -> None:
+async def _serve(
+    config: CellConfig, me: ReplicaConfig, data_dir: DataDir, stop: StopRequest, core: str
+) -> None:
     boot_id = kernel_boot_id()
     check_boot(data_dir.path, data_dir.meta, boot_id)
     try:
@@ -94,25 +133,39 @@ async def _serve(config: CellConfig, me: ReplicaConfig, data_dir: DataDir, core:
         )
         settings = replica_config(config, me.name, secrets.randbits(64), data_dir.meta.incarnation)
         replica: Replica = load_core(core).Replica(settings)
-        position = replay(replica, storage, config.id, me.id)
+        position = replay(replica, storage, config.id, me.id, stop)
     except OSError as error:
         raise ServeError(f"the log can't be read: {error}") from None
     process = Process(config, me, data_dir, storage, replica, position, core)
-    try:
+    await process.open_admin()
+    with _marking(data_dir):
         data_dir.begin(str(config.fsync), boot_id)
-        await process.run()
+    await process.run(stop)
+    with _marking(data_dir):
         data_dir.end()
-    except OSError as error:
-        raise EdgeFailed(f"data directory {data_dir.path}: {error}") from None
     log.info("stopped")
 
 
-def replay(replica: Replica, storage: Storage, cell_id: int, replica_id: int) -> int:
-    """Replay the log, settle its tail, return where it ends. Raises LogCorrupt, OSError."""
+@contextmanager
+def _marking(data_dir: DataDir) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EdgeFailed(f"data directory {data_dir.path}: {error}") from None
+
+
+def replay(
+    replica: Replica, storage: Storage, cell_id: int, replica_id: int, stop: StopRequest
+) -> int:
+    """Replay the log, settle its tail, return where it ends.
+
+    Raises LogCorrupt, OSError, and Stopped.
+    """
     told = began = time.monotonic()
 
     def progress(position: int) -> None:
         nonlocal told
+        stop.check()
         if time.monotonic() - told >= PROGRESS_S:
             told = time.monotonic()
             log.info("replaying the log", position=position, end=storage.end)
@@ -159,16 +212,21 @@ class Process:
             self.loop, replica, len(names), me.id, storage, position, config.fsync, hooks
         )
 
-    async def run(self) -> None:
-        """Serve, then stop in good order. Raises EdgeFailed."""
+    async def open_admin(self) -> None:
+        """Bind the last address. Raises ServeError."""
+        try:
+            await self.admin.start()
+        except EdgeFailed as error:
+            raise ServeError(str(error)) from None
+
+    async def run(self, stop: StopRequest) -> None:
+        """Serve until it shall stop, in good order. Raises EdgeFailed."""
         self.loop.set_exception_handler(self._on_exception)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.loop.add_signal_handler(number, self._end)
+        stop.on_request(lambda: self.loop.call_soon_threadsafe(self._end))
         self.replica.start(boot_us(), wall_ms())
         self.edge.start()
         self.links.start()
         self.listener.start()
-        await self.admin.start()
         log.info("serving", client=str(self.me.client), peer=str(self.me.peer), pid=os.getpid())
         await self.ended
         log.info("stopping")

@@ -5,7 +5,7 @@
  3. At most one replica at a time serves under a lease, in true time.
  4. No promise goes back: not in memory during a life, and not across a crash once it was durable or told to anybody.
  5. The epoch never goes back.
- 6. After a start nobody is promised anything for one lease.
+ 6. After a start nobody is promised anything for one lease, but what was promised before.
 """
 
 from ..reference.log_frame import ACK, PROMISE
@@ -19,21 +19,25 @@ class Violation(Exception):
 class ReplicaView:
     """What the checks remember of one replica."""
 
-    __slots__ = ("applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until", "committed")
+    __slots__ = (
+        "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
+        "committed", "recovered",
+    )
 
     def __init__(self) -> None:
         self.told = 0  # highest number in a promise or an acknowledgement that left: survives a crash
         self.kept = 0  # highest promise that is durable: survives a crash
         self.begin(0)
 
-    def begin(self, quiet_until: int) -> None:
-        """A new life, silent until then in the replica's own time (us)."""
+    def begin(self, quiet_until: int, recovered: int = 0) -> None:
+        """A new life, silent until then in the replica's own time (us), with that promise from its disk."""
         self.applied = 0
         self.promised = 0
         self.committed = 0
         self.epoch = 0
         self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
         self.quiet_until = quiet_until
+        self.recovered = recovered
 
 
 class CellCheck:
@@ -100,20 +104,26 @@ class CellCheck:
                     f"replica {other} until {rival.serving_until / 1e6:.6f}"
                 )
 
-    def sent(self, replica: int, fields: Fields, boot_us: int) -> None:
-        """`replica` sends a frame with this header, at `boot_us` of its own clock."""
-        kind, number = fields[0], fields[5]
-        if kind != ACK and kind != PROMISE:
-            return
+    def sent(self, replica: int, frames: list[Fields], boot_us: int) -> None:
+        """`replica` sends frames with these headers in one turn, at `boot_us` of its own clock. In one turn those to
+        different peers have no order."""
         view = self.views[replica]
-        # An ACK that waited for the disk may leave after a newer promise: it speaks of what was accepted before.
-        if kind == PROMISE and number < view.told:
-            raise Violation(
-                f"replica {replica} answers {number_text(number)} after it answered {number_text(view.told)}"
-            )
-        view.told = max(view.told, number)
-        if kind == PROMISE and boot_us < view.quiet_until:
-            raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
+        told = view.told
+        for fields in frames:
+            kind, number = fields[0], fields[5]
+            if kind != ACK and kind != PROMISE:
+                continue
+            if number < view.told:
+                raise Violation(
+                    f"replica {replica} answers {number_text(number)} after it answered "
+                    f"{number_text(view.told)}"
+                )
+            told = max(told, number)
+            if kind == PROMISE and boot_us < view.quiet_until and number > view.recovered:
+                raise Violation(
+                    f"replica {replica} promises {number_text(number)} in the silence after its start"
+                )
+        view.told = told
 
     def durable(self, replica: int, promised: int) -> None:
         """A group whose header names this promise is durable."""

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Final
 
 FOREVER: Final = 1 << 62
-STATES_MAX = 50_000  # for one key; a search that gives up counts as a violation
+STATES_MAX = 2_000_000  # for one key; a search that gives up counts as a violation
 
 
 class Kind(IntEnum):

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 CHANNELS = (0, 1)
 DIAL_US = 20_000  # between two attempts to connect
-LENGTH_FIELD = range(16, 20)  # of a frame header: a wrong length is seen only when the bytes run out
-DEAD_US = 300_000  # a connection with damaged bytes is given up after this time at the latest
 
 
 class Connection:
     """One connection of the pair `low` < `high`."""
 
-    __slots__ = ("low", "high", "channel", "closed", "lost", "arrival", "held")
+    __slots__ = ("low", "high", "channel", "closed", "lost", "damaged", "arrival", "held")
 
     def __init__(self, low: int, high: int, channel: int) -> None:
         self.low = low
@@ -31,6 +29,7 @@ class Connection:
         self.channel = channel
         self.closed = False
         self.lost = False  # closed so that what was under way never arrives
+        self.damaged = False  # bytes were changed on the way
         self.arrival = {low: 0, high: 0}  # by receiver: nothing may arrive earlier
         self.held: dict[int, list[tuple[bytes, bool]]] = {low: [], high: []}  # by receiver: stalled
 
@@ -48,7 +47,7 @@ class Network:
         self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
         self.live: dict[tuple[int, int, int], Connection] = {}
         self.lossy = world.plan.lossy
-        self.split = world.plan.split
+        self.split = 0.0 if self.lossy else world.plan.split  # late single frames must not fall between two pieces
         self.corrupt = world.plan.corrupt
 
     def delay(self) -> int:
@@ -97,7 +96,7 @@ class Network:
         if conn.closed:
             return
         conn.closed = True
-        conn.lost = not gone
+        conn.lost = not gone or any(conn.held.values())  # nothing arrives behind what was lost
         del self.live[conn.low, conn.high, conn.channel]
         for end in (conn.low, conn.high):
             conn.held[end].clear()
@@ -115,7 +114,9 @@ class Network:
         random = self.world.random
         if self.lossy:
             self._send_lossy(conn, sender, receiver, data)
-        elif self.corrupt and self.world.faulty and random.random() < self.corrupt:
+        elif (
+            self.corrupt and self.world.faulty and not conn.damaged and random.random() < self.corrupt
+        ):
             self._send_damaged(conn, receiver, data)
         elif self.split and random.random() < self.split:
             cut = random.randrange(len(data) + 1)
@@ -145,9 +146,9 @@ class Network:
         at = random.randrange(start, end)
         damaged = bytearray(data)
         damaged[at] ^= 1 << random.randrange(8)
+        conn.damaged = True
         self.world.count("corrupt")
-        self._send_stream(conn, receiver, bytes(damaged), at - start not in LENGTH_FIELD)
-        self.world.after(DEAD_US, self.close, conn)
+        self._send_stream(conn, receiver, bytes(damaged), True)
 
     def _send_lossy(self, conn: Connection, sender: int, receiver: int, data: bytes) -> None:
         world, plan, random = self.world, self.world.plan, self.world.random

@@ -12,7 +12,7 @@ from . import trace as t
 from .check import Violation
 from .disk import Disk
 from .network import CHANNELS, Connection
-from .trace import frames_of
+from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
     from .clients import Link
@@ -88,8 +88,10 @@ class Node:
         self.disk.cut(end.position)
         world.trace.event(world.now, self.id, t.START, end.position, boot, bytes(image[-64:]))
         core.start(boot, wall)
-        world.check.views[self.id].quiet_until = boot + world.plan.lease_us
+        view = world.check.views[self.id]
+        view.quiet_until = boot + world.plan.lease_us
         self._look()
+        view.recovered = view.promised
         world.network.start(self.id)
         self._schedule(0)
 
@@ -111,6 +113,7 @@ class Node:
         world = self.world
         left = self.disk.crash(world.random)
         world.trace.event(world.now, self.id, t.CRASH, len(self.disk.image), 0, left.encode())
+        self.count_rows()
         self.core = None
         self.serving = False
         self.crash_after = None
@@ -122,6 +125,11 @@ class Node:
         for link in links:
             if not world.faulty or world.random.random() < 0.8:  # else the client has to find out by itself
                 world.after(world.network.delay(), link.client.on_closed, link)
+
+    def count_rows(self) -> None:
+        """This life's rows go into the outcome."""
+        if self.core is not None:
+            self.world.outcome.rows.update(self.core.rows())
 
     # --- turns
     def post(self, item: tuple) -> None:
@@ -298,11 +306,14 @@ class Node:
         """False if the process died on the way."""
         world, core = self.world, self.core
         outputs: list[tuple] = []
+        sent: list[Fields] = []
         for (peer, channel), conn in self.peers.items():
             data = core.drain_peer(peer, channel)
             if data:
                 self._event(t.TO_PEER, peer, channel, data)
-                outputs.append((self._send_peer, conn, data, boot))
+                sent += [fields for _, _, fields in frames_of(data)]
+                outputs.append((world.network.send, conn, self.id, data))
+        world.check.sent(self.id, sent, boot)
         group = core.drain_disk()
         if group is not None:
             self._event(t.TO_DISK, group[0], group[2], group[1])
@@ -342,12 +353,6 @@ class Node:
             self.inbox[:0] = [("feed_client", link, data) for data in self.stopped.pop(id)]
             if not self.scheduled:
                 self._schedule(0)
-
-    def _send_peer(self, conn: Connection, data: bytes, boot: int) -> None:
-        check = self.world.check
-        for _, _, fields in frames_of(data):
-            check.sent(self.id, fields, boot)
-        self.world.network.send(conn, self.id, data)
 
     def _write(self, position: int, data: bytes) -> None:
         world = self.world

@@ -40,6 +40,7 @@ class Outcome:
     elections: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)  # errors and time-outs
+    rows: Counter[str] = field(default_factory=Counter)  # of the replicas' machines, how often each was taken
 
 
 class World:
@@ -114,6 +115,8 @@ class World:
         except Exception as error:
             outcome.violation = f"a replica raised {type(error).__name__}: {error}"
             outcome.details = traceback.format_exc()
+        for node in self.nodes[1:]:
+            node.count_rows()
         outcome.operations = self.completed
         outcome.instances = max(self.check.values, default=0)
         outcome.virtual_seconds = self.now / 1e6
