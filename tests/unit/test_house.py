@@ -228,9 +228,9 @@ def enums(path: Path) -> dict[str, int]:
     value, inside = -1, False
     for line in path.read_text().splitlines():
         code = line.partition("#")[0].rstrip()
-        if not code.startswith(" "):
+        if code and not code.startswith(" "):
             inside, value = code.startswith("cdef enum"), -1
-        elif inside and code:
+        elif code and inside:
             name, _, given = code.strip().partition(" = ")
             value = eval(given, {}) if given else value + 1
             constants[name] = value

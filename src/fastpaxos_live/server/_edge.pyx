@@ -116,7 +116,7 @@ cdef class Edge:
     cdef Socket links[PEERS][CHANNELS]
     cdef uint32_t conns_room, conns_used, queue_head, queue_tail, queue_length
     cdef int peers, epoll, timer
-    cdef bint writing, halted, scheduled, failed
+    cdef bint started, writing, halted, scheduled
     cdef uint64_t write_end, armed_us
     cdef epoll_event events[EVENTS_MAX]
 
@@ -159,7 +159,7 @@ cdef class Edge:
         pthread_mutex_init(&w.lock, NULL)
         writer_init_cond(&w.wake)
         writer_init_cond(&w.idle)
-        w.files[0].file = w.files[1].file = w.preparing = -1
+        w.files[0].file = w.files[1].file = w.preparing = w.directory = w.event = -1
         w.directory = os.open(storage.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         w.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if w.event < 0:
@@ -179,6 +179,7 @@ cdef class Edge:
         cdef int error = writer_create_thread(&self.writer.thread, writer_main, self.writer)
         if error:
             raise OSError(error, os.strerror(error))
+        self.started = True
         self.loop.add_reader(self.epoll, self._on_ready)
         self._schedule()
 
@@ -227,6 +228,7 @@ cdef class Edge:
         self.halted = True
         self.loop.remove_reader(self.epoll)
         reason = await self.loop.run_in_executor(None, self._finish)
+        self._close_sockets()
         if reason:
             raise EdgeFailed(reason)
 
@@ -242,23 +244,31 @@ cdef class Edge:
                 edge_write(self)
                 error = writer_settle(self.writer)
             error = writer_stop(self.writer)
+            self.started = False
         return self._reason(error) if error else None
 
     def __dealloc__(self):
+        self._close_sockets()
+        free(self.conns)
+        if self.writer != NULL and not self.started:
+            writer_free(self.writer)
+        if self.epoll >= 0:
+            close(self.epoll)
+        if self.timer >= 0:
+            close(self.timer)
+
+    cdef void _close_sockets(self) noexcept:
         cdef uint32_t conn
         cdef int peer, channel
         for conn in range(self.conns_used):
             if self.conns[conn].file >= 0:
                 close(self.conns[conn].file)
-        free(self.conns)
+                self.conns[conn].file = -1
         for peer in range(PEERS):
             for channel in range(CHANNELS):
                 if self.links[peer][channel].file >= 0:
                     close(self.links[peer][channel].file)
-        if self.epoll >= 0:
-            close(self.epoll)
-        if self.timer >= 0:
-            close(self.timer)
+                    self.links[peer][channel].file = -1
 
     cdef str _reason(self, int error):
         return f"{(<bytes>self.writer.failed).decode()} failed: {os.strerror(error)}"
@@ -415,6 +425,8 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
         index = <uint32_t>self.events[i].data.u64
         events = self.events[i].events
         if kind == TAG_CLIENT:
+            if self.conns[index].file < 0:
+                continue
             blocked = self.conns[index].blocked
             edge_note(&self.conns[index], events)
             edge_queue(self, index)
@@ -487,9 +499,11 @@ cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
         if size > 0:
             core_client_fed(self.core, conn, size)
             taken += size
-            # Fewer than asked for: the kernel has no more, and will say so when it has.
-            if <size_t>size < room and not client.hung_up:
-                client.readable = 0
+            if <size_t>size < room:
+                # The kernel has no more, and will say so when it has. Or it has only the end: that
+                # is for the next round, when the requests before it are answered.
+                client.readable = client.hung_up
+                break
         elif size < 0 and errno == EAGAIN:
             client.readable = 0
         elif size == 0 or errno != EINTR:
@@ -526,8 +540,9 @@ cdef void edge_read_peer(Edge self, uint32_t peer, uint32_t channel) noexcept no
             if not core_peer_fed(self.core, peer, channel, size):
                 edge_close_peer(self, peer, channel)
                 return
-            if <size_t>size < room and not link.hung_up:
-                link.readable = 0
+            if <size_t>size < room:
+                link.readable = link.hung_up
+                break
         elif size < 0 and errno == EAGAIN:
             link.readable = 0
         elif size == 0 or errno != EINTR:

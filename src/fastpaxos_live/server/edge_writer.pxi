@@ -1,6 +1,6 @@
 # The log writer: one thread that never holds the GIL. It writes and syncs one group at a time, and
-# between groups prepares the next segment file in small synced slices, so that no group waits long
-# behind them.
+# between groups prepares the next segment file in small synced slices: no group waits for more of
+# it than was written since the last one, unless the file is needed now.
 #
 # Invariants:
 #  1. `lock` guards the fields above "the thread's own"; the thread alone touches those below.
@@ -22,10 +22,13 @@ cdef extern from *:
     #include <unistd.h>
 
     static int writer_create_thread(pthread_t *thread, void *(*run)(void *), void *writer) {
-        /* The thread inherits a mask that blocks everything: signals belong to Python's main
-        thread. */ sigset_t all, before; sigfillset(&all); pthread_sigmask(SIG_SETMASK, &all,
-        &before); int error = pthread_create(thread, NULL, run, writer);
-        pthread_sigmask(SIG_SETMASK, &before, NULL); return error;
+        /* The thread inherits a mask that blocks everything: signals are for Python's thread. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        int error = pthread_create(thread, NULL, run, writer);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return error;
     }
     static void writer_init_cond(pthread_cond_t *cond) {
         pthread_condattr_t monotonic;
@@ -135,6 +138,7 @@ cdef struct Writer:
     uint64_t ready            # files with a lower number than this one are whole
     int preparing             # descriptor of file `ready`, under its unfinished name; -1: not begun
     uint64_t prepared         # bytes of it that are zeroed and synced
+    uint64_t credit           # bytes that may still be zeroed before the group that waits
     uint64_t sync_at_us       # when an interval ends; 0: nothing to sync
 
 
@@ -168,6 +172,7 @@ cdef int writer_prepare_slice(Writer *w) noexcept nogil:
     if fdatasync(w.preparing):
         return writer_fail(w, b"fdatasync of a new log file", errno)
     w.prepared += size
+    w.credit -= min(size, w.credit)
     if w.prepared < w.segment_bytes:
         return 0
     if fsync(w.preparing) or close(w.preparing):
@@ -182,13 +187,14 @@ cdef int writer_prepare_slice(Writer *w) noexcept nogil:
     return 0
 
 
-cdef bint writer_slice_due(Writer *w, bint busy) noexcept nogil:
-    # The next file grows twice as fast as the present one fills, and at least as fast when groups
-    # come without pause.
+cdef bint writer_slice_due(Writer *w) noexcept nogil:
+    # The next file grows twice as fast as the present one fills, and as fast while groups wait.
     cdef uint64_t inside = w.end % w.segment_bytes
     if w.ready > w.end // w.segment_bytes + 1:
         return False
-    return w.prepared < (inside if busy else 2 * inside)
+    if w.busy:
+        return w.credit > 0 and w.prepared < inside
+    return w.prepared < 2 * inside
 
 
 cdef int writer_sync(Writer *w) noexcept nogil:
@@ -256,6 +262,7 @@ cdef int writer_write(Writer *w) noexcept nogil:
         data += part
         position += part
     w.end = end
+    w.credit = max(w.size, <size_t>SLICE_BYTES)
     if w.sync or w.policy == SYNC_ALWAYS:
         return writer_sync(w)
     if w.policy == SYNC_INTERVAL and w.sync_at_us == 0:
@@ -268,13 +275,13 @@ cdef void *writer_main(void *argument) noexcept nogil:
     cdef int error = 0
     pthread_mutex_lock(&w.lock)
     while not error and (w.busy or not w.stopping):
-        if writer_slice_due(w, w.busy):
-            pthread_mutex_unlock(&w.lock)
-            error = writer_prepare_slice(w)
-            pthread_mutex_lock(&w.lock)
-        elif w.sync_at_us and writer_clock_us() >= w.sync_at_us:
+        if w.sync_at_us and writer_clock_us() >= w.sync_at_us:
             pthread_mutex_unlock(&w.lock)
             error = writer_sync(w)
+            pthread_mutex_lock(&w.lock)
+        elif writer_slice_due(w):
+            pthread_mutex_unlock(&w.lock)
+            error = writer_prepare_slice(w)
             pthread_mutex_lock(&w.lock)
         elif w.busy:
             pthread_mutex_unlock(&w.lock)
@@ -340,3 +347,18 @@ cdef int writer_stop(Writer *w) noexcept nogil:
     pthread_cond_signal(&w.wake)
     pthread_join(w.thread, NULL)
     return w.error
+
+
+cdef void writer_free(Writer *w) noexcept nogil:
+    # The thread has ended, or was never started.
+    cdef int i
+    cdef int[5] files = [
+        w.files[0].file, w.files[1].file, w.preparing, w.directory, w.event
+    ]
+    for i in range(5):
+        if files[i] >= 0:
+            close(files[i])
+    pthread_cond_destroy(&w.wake)
+    pthread_cond_destroy(&w.idle)
+    pthread_mutex_destroy(&w.lock)
+    free(w)

@@ -53,8 +53,8 @@ class StopRequest:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._asked = True
-        if self._then is not None:
+        first, self._asked = not self._asked, True
+        if first and self._then is not None:
             self._then()
 
     def check(self) -> None:
@@ -63,7 +63,7 @@ class StopRequest:
             raise Stopped
 
     def on_request(self, then: Callable[[], object]) -> None:
-        """Call `then` at the next one, or now if there was one; it may run between any two lines."""
+        """Call `then` once when there is one, between any two lines, or now if there was one."""
         self._then = then
         if self._asked:
             then()

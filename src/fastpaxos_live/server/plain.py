@@ -16,6 +16,7 @@ from .._api import Replica
 from ..log.handshake import CHANNELS
 from .config import FsyncPolicy
 from .edges import EdgeFailed, Hooks, boot_us, wall_ms
+from .sockets import error_text
 from .storage import Storage
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
@@ -360,7 +361,7 @@ class Disk:
             if (error := finished.exception()) is None:
                 then(finished.result())
             else:
-                self._edge.fail(f"the log can't be written: {reason(error)}")
+                self._edge.fail(f"the log can't be written: {_reason(error)}")
 
         future.add_done_callback(done)
         return future
@@ -380,7 +381,11 @@ class Disk:
                 self._edge.replica.durable(position + len(data))
             await self._edge.loop.run_in_executor(self._writer, self._storage.sync)
         except OSError as error:
-            raise EdgeFailed(f"the log can't be written: {error}") from None
+            raise EdgeFailed(f"the log can't be written: {_reason(error)}") from None
         finally:
             self._writer.shutdown(wait=False)
             self._reader.shutdown(wait=False)
+
+
+def _reason(error: BaseException) -> str:
+    return error_text(error) if isinstance(error, OSError) else repr(error)

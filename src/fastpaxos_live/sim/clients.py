@@ -176,6 +176,8 @@ class Client:
     def _request(self) -> tuple[bytes, list[Operation]]:
         random = self.world.random
         name = random.choices(COMMANDS, WEIGHTS)[0]
+        if self.id <= self.world.plan.readers:
+            name = "mget"
         if name == "incr":
             key = self._key(b"c")
             if random.random() < 0.2:

@@ -9,13 +9,16 @@ not come at all. On one connection the order of asking binds, too. A key with a 
 from its deadline on, clocks being wrong by a stated amount, and need not.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from heapq import heappop, heappush
 from typing import Final
 
 FOREVER: Final = 1 << 62
-STATES_MAX = 2_000_000  # for one key; a search that gives up counts as a violation
+GUESS_COST = 3  # so many operations less may be done at a place with one guess less, to be tried before
+STATES_MAX = 200_000  # for one key; a search that gives up counts as a violation
 
 
 class Kind(IntEnum):
@@ -104,26 +107,41 @@ class Search:
             for index, op in enumerate(some):
                 op.index = index
         self.error_us = error_us
+        self.sights = Sights(ops, self.known)
         self.tried: dict[tuple[int, State, bool], list[int]] = {}
         self.states = 0
+        self.heap: list[tuple[int, int, int, Place]] = []
+        self.order = 0
         self.best = Place(0, 0, 0, None, False)
 
     def run(self) -> str | None:
         """None when there is such an order, else what could not be explained."""
         everything = (1 << len(self.known)) - 1
-        stack = [self._moves(self.best)]
-        while stack:
-            place = next(stack[-1], None)
-            if place is None:
-                stack.pop()
+        if not everything:
+            return None
+        self._push(self.best, 0)
+        while self.heap:
+            _, _, guess, place = heappop(self.heap)
+            if guess:
+                for move in self._guesses(place):
+                    if self._is_new(move):
+                        self._push(move, 0)
                 continue
-            if place.done == everything:
-                return None
-            if self._is_new(place):
-                stack.append(self._moves(place))
+            for move in self._moves(place):
+                if move.done == everything:
+                    return None
+                if self._is_new(move):
+                    self._push(move, 0)
+            self._push(place, 1)
             if self.states > STATES_MAX:
                 return f"gave up after {self.states} states: {self._explain()}"
-        return None if not everything else self._explain()
+        return self._explain()
+
+    def _push(self, place: "Place", guess: int) -> None:
+        # The best place goes first: much is done, little is guessed. Of equals the newest.
+        self.order -= 1
+        cost = GUESS_COST * (place.used.bit_count() + guess) - place.done.bit_count()
+        heappush(self.heap, (cost, self.order, guess, place))
 
     def _is_new(self, place: "Place") -> bool:
         # To have used fewer operations of unknown outcome for the same is at least as good.
@@ -152,36 +170,38 @@ class Search:
         found.sort(key=lambda op: op.answered)
         return found, limit
 
-    def _moves(self, place: "Place") -> Iterator["Place"]:
-        candidates, limit = self._candidates(place)
-        state, error = place.state, self.error_us
+    def _moves(self, place: "Place") -> list["Place"]:
+        # Answered operations that may come next, the last one first.
         moves = []
-        for op in candidates:
-            for new in after(state, op, error):
+        for op in self._candidates(place)[0]:
+            for new in after(place.state, op, self.error_us):
                 move = place.answered(op, new)
-                if new == state:  # nothing is lost by doing it at once
-                    yield move
-                    return
-                moves.append(move)
-        yield from moves
-        # Something of unknown outcome may have happened here: only if it shows in what comes next.
-        later = []
+                if new == place.state:  # nothing is lost by doing it at once
+                    return [move]
+                if not self.sights.exclude(op, place.state, new, move.done):
+                    moves.append(move)
+        moves.reverse()
+        return moves
+
+    def _guesses(self, place: "Place") -> list["Place"]:
+        # Something of unknown outcome may have happened here; what shows in the next answer at once comes last, that
+        # is, is tried first.
+        candidates, limit = self._candidates(place)
+        showing, hidden = [], []
         for op in self.unknown:
             if op.asked > limit:
                 break
             if place.used >> op.index & 1 or place.guessed and op.kind in BLIND_UNKNOWN:
                 continue
-            for new in after(state, op, error):
-                if new != state:
-                    shows = any(
-                        next(after(new, seen, error), self) is not self
-                        for seen in candidates if seen.kind not in BLIND
-                    )
-                    if shows:
-                        yield place.guess(op, new)
-                    else:
-                        later.append(place.guess(op, new))
-        yield from later
+            for new in after(place.state, op, self.error_us):
+                if new == place.state or self.sights.exclude(op, place.state, new, place.done):
+                    continue
+                shows = any(
+                    next(after(new, seen, self.error_us), self) is not self
+                    for seen in candidates if seen.kind not in BLIND
+                )
+                (showing if shows else hidden).append(place.guess(op, new))
+        return hidden + showing
 
     def _explain(self) -> str:
         done, state = self.best.done, self.best.state
@@ -193,6 +213,66 @@ class Search:
             f"{op.kind.name} {op.value[:40]!r} by client {op.client}, asked {op.asked / 1e6:.6f}, answered "
             f"{op.answered / 1e6:.6f}, gave {op.result!r:.200}"
         )
+
+
+class Sights:
+    """What the answers show of the values: an order that makes one of them impossible is not followed any further.
+
+    It knows only when no value is written twice or begins with another: then none comes back, and a value that was
+    seen tells who wrote it and who appended to what.
+    """
+
+    def __init__(self, ops: list[Operation], known: list[Operation]) -> None:
+        self.written = sorted(op.value for op in ops if op.value)
+        self.tells = not any(op.kind == Kind.INCR for op in ops) and not any(
+            b.startswith(a) for a, b in zip(self.written, self.written[1:], strict=False)
+        )
+        self.roots: dict[bytes, bytes] = {}
+        self.exactly: dict[bytes, int] = {}  # value -> the answers that show it
+        self.beginning: dict[bytes, int] = {}  # first part -> the answers that show something that began with it
+        self.appended_to: dict[bytes, bytes] = {}  # part -> what was there before it
+        for op in known if self.tells else ():
+            if isinstance(op.result, bytes):
+                self._see(op.result, 1 << op.index)
+
+    def _part(self, value: bytes, at: int = 0) -> bytes:
+        # The only written value that stands there.
+        place = bisect_right(self.written, value[at:] if at else value)
+        return self.written[place - 1] if place else b""
+
+    def _root(self, value: bytes) -> bytes:
+        if value not in self.roots:
+            self.roots[value] = self._part(value)
+        return self.roots[value]
+
+    def _see(self, value: bytes, answer: int) -> None:
+        root = self._root(value)
+        self.beginning[root] = self.beginning.get(root, 0) | answer
+        if value in self.exactly:
+            self.exactly[value] |= answer
+            return
+        self.exactly[value] = answer
+        at = 0
+        while at < len(value):
+            part = self._part(value, at)
+            if not part or not value.startswith(part, at):
+                return  # nobody wrote this
+            self.appended_to[part] = value[:at]
+            at += len(part)
+
+    def exclude(self, op: Operation, old: State, new: State, done: int) -> bool:
+        """Can't `op` have led from one state to the other, with these answers done and all others to come?"""
+        if not self.tells:
+            return False
+        if op.kind == Kind.APPEND and new is not None:
+            before = self.appended_to.get(op.value)
+            if before is not None and before + op.value != new[0]:
+                return True
+        if old is None or new is not None and new[0] == old[0]:
+            return False
+        if new is not None and self._root(new[0]) == self._root(old[0]):
+            return bool(self.exactly.get(old[0], 0) & ~done)
+        return bool(self.beginning.get(self._root(old[0]), 0) & ~done)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Swarm testing: each run draws its own mix, so that some runs are nearly calm, so
 some have all of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 # Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
@@ -33,6 +33,7 @@ class Plan:
     wait_master_us: int
     write_timeout_us: int
     clients: int
+    readers: int  # of them, clients that only read: nothing else of theirs hides that a read is stale
     pipeline: int  # requests that a client sends at once, at most
     think_us: int  # mean pause of a client between its batches
     keys: int
@@ -72,6 +73,7 @@ def draw_plan(random: Random) -> Plan:
         wait_master_us=random.choice((lease, 4 * lease, 2_000_000)),
         write_timeout_us=random.choice((2 * lease, 1_000_000, 2_000_000)),
         clients=random.randint(2, 5),
+        readers=0,
         pipeline=pipeline,
         think_us=random.choice((5_000, 10_000, 20_000)) * (1 + pipeline // 4),
         keys=random.choice((2, 5, 12)) + pipeline // 4,
@@ -102,3 +104,14 @@ def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
         kinds = tuple(kind for kind in FAULTS if random.random() < 0.45)
     unit = lease_us * max(4, 2 * len(kinds)) // 2
     return {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
+
+
+def stale_read_plan(random: Random) -> Plan:
+    """Masters that are cut off, or stand still between two looks at the clock, while readers stay with them."""
+    return replace(
+        draw_plan(random), replicas=3, lease_us=120_000, lease_master_us=100_000, beat_us=15_000, election_us=50_000,
+        redirect=0, wait_master_us=240_000, write_timeout_us=480_000, clients=9, readers=4, pipeline=2, think_us=4000,
+        keys=2, value_bytes=0, delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, split=0.0,
+        corrupt=0.0, disk_us=(80, 300), faults={"partition": 300_000, "stall": 120_000, "pause": 300_000},
+        drift_ppm=(0, 0, 0), wall_offset_ms=(0, 0, 0),
+    )  # fmt: skip
