@@ -4,9 +4,6 @@ Times are of one core without sockets, disk or agreement: they say what the code
 a cell serves.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from fastpaxos_live import _core
@@ -18,8 +15,6 @@ VALUE_BYTES_MAX = 8 << 20
 TIME_MS = 1_700_000_000_000
 REQUESTS = 1000
 KEYS = 100_000
-
-Probe = Callable[[int, int, int], Any]
 
 PROBES = {"cython": _core.Probe, "python": probe.Probe}
 
@@ -34,9 +29,7 @@ def core(request: pytest.FixtureRequest) -> Any:
 
 def requests(command: str, count: int, *rest: bytes) -> bytes:
     """That many requests, whose keys jump about as random ones do."""
-    return b"".join(
-        request(command.encode(), b"key:%012d" % (n * 7919 % KEYS), *rest) for n in range(count)
-    )
+    return b"".join(request(command.encode(), b"key:%012d" % (n * 7919 % KEYS), *rest) for n in range(count))
 
 
 @pytest.mark.parametrize("command", ["SET", "GET"])

@@ -3,9 +3,9 @@
 
 No system call is made here, and nothing in here needs the GIL but the classes at the end.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
-from libc.stdlib cimport abort, calloc, free, malloc, realloc
+from libc.stdlib cimport abort, calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 include "core/limits.pxi"

@@ -28,6 +28,8 @@ from redis.retry import Retry
 T = TypeVar("T")
 
 HOST = "127.0.0.1"
+# A lease for tests in which the master must stay the same while the machine is overloaded.
+LONG_LEASE = {"replica_ms": 4000, "master_ms": 3500}
 WAIT_S = 30.0  # a busy machine elects in seconds; only a cell that never will takes this long
 LOG_TAIL_BYTES = 4000
 
@@ -170,10 +172,10 @@ def request(*arguments: bytes) -> bytes:
 class Cell:
     """A cell of `replicas` processes, each a `fastpaxos-live serve`, all files below `directory`.
 
-    `core` is "cython" or "python"; `fsync` the cell's policy; `limits` becomes the table of that
-    name; `env` adds variables to the environment of single replicas, by id. A second Cell on the
-    same directory continues with the data (on other ports). On leaving the context its processes
-    are killed; when that is due to an exception, what they printed is shown.
+    `core` is "cython" or "python"; `fsync` the cell's policy; `limits` and `lease` become the
+    tables of these names; `env` adds variables to the environment of single replicas, by id. A
+    second Cell on the same directory continues with the data (on other ports). On leaving the
+    context its processes are killed; when that is due to an exception, what they printed is shown.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class Cell:
         core: str = "cython",
         fsync: str = "always",
         limits: Mapping[str, int] | None = None,
+        lease: Mapping[str, int] | None = None,
         env: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         self.directory = Path(directory)
@@ -196,12 +199,12 @@ class Cell:
         self._env = env or {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(self._toml(fsync, limits or {}))
+        self.config.write_text(self._toml(fsync, limits or {}, lease or {}))
 
-    def _toml(self, fsync: str, limits: Mapping[str, int]) -> str:
+    def _toml(self, fsync: str, limits: Mapping[str, int], lease: Mapping[str, int]) -> str:
         lines = ["[cell]", 'name = "test"', "id = 4711", f"fsync = {json.dumps(fsync)}"]
-        if limits:
-            lines += ["", "[limits]", *(f"{name} = {value}" for name, value in limits.items())]
+        for name, table in (("limits", limits), ("lease", lease)):
+            lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in table.items())]
         for i in self.ids:
             lines += [
                 "",
@@ -293,9 +296,7 @@ class Cell:
     def memory(self, i: int) -> int:
         """Resident bytes of replica i's process."""
         status = Path(f"/proc/{self.pid(i)}/status").read_text()
-        return next(
-            int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS")
-        )
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
 
     def check_alive(self) -> None:
         """Raises AssertionError if a replica ended by itself."""

@@ -4,16 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastpaxos_live.testing import Cell
+from fastpaxos_live.testing import LONG_LEASE, Cell
 
 CORES = ["cython", "python"]
 
 
 @pytest.fixture(scope="module", params=CORES)
-def shared_cell(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cell]:
-    with Cell(tmp_path_factory.mktemp(f"cell-{request.param}"), core=request.param) as cell:
+def shared_cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+    with Cell(tmp_path_factory.mktemp(f"cell-{request.param}"), core=request.param, lease=LONG_LEASE) as cell:
         yield cell
 
 

@@ -73,8 +73,7 @@ class Writer(threading.Thread):
         try:
             connection.send(
                 b"".join(
-                    request(b"INCR", key) if key == COUNTER else request(b"SET", key, value_of(key))
-                    for key in keys
+                    request(b"INCR", key) if key == COUNTER else request(b"SET", key, value_of(key)) for key in keys
                 )
             )
             for _ in keys:

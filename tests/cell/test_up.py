@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.terminal import Terminal
 
 from fastpaxos_live.testing import HOST, WAIT_S, Cell, Connection, connect, free_ports, wait_until
 
@@ -192,6 +193,20 @@ def test_status_and_a_killed_replica_comes_back(start: Any) -> None:
     wait_until(is_back, "the killed replica to be back")
     with connect(port) as client:
         assert client.set("key", 1)
+
+
+def test_the_live_table_on_a_terminal(tmp_path: Path) -> None:
+    port = free_ports(3)[0]
+    with Terminal(command("up", "--port", port, "--data", tmp_path / "data")) as terminal:
+        terminal.wait_for(f"ready: {HOST}:{port},{HOST}:{port + 1},{HOST}:{port + 2}")
+        with connect(port) as client:
+            client.set("key", 1)
+        terminal.wait_for("tolerates 1 of 1")
+        for heading in ("replica", "role", "number", "epoch", "committed", "applied", "op/s"):
+            terminal.wait_for(heading)
+        terminal.wait_for("r1")
+        assert terminal.finish(signal.SIGINT) == 0
+        assert "Traceback" not in terminal.screen
 
 
 def test_no_restart(start: Any) -> None:

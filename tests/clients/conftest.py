@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fastpaxos_live.testing import Cell
+from fastpaxos_live.testing import LONG_LEASE, Cell
 
 RELEASES = {"5": "redis>=5,<6", "8": "redis>=8"}
 
 
 @pytest.fixture(scope="session")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
-    with Cell(tmp_path_factory.mktemp("clients")) as cell:
+    with Cell(tmp_path_factory.mktemp("clients"), lease=LONG_LEASE) as cell:
         yield cell
 
 

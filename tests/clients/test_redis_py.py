@@ -30,9 +30,7 @@ def test_an_application(cell: Cell, redis_py: Path, mode: str, protocol: str) ->
     master = cell.master()
     follower = next(i for i in cell.ids if i != master)
     for i in (master, follower):
-        done = run(
-            redis_py, [os.fspath(EXERCISE), redis_py.name, mode, protocol, str(cell.ports[i])]
-        )
+        done = run(redis_py, [os.fspath(EXERCISE), redis_py.name, mode, protocol, str(cell.ports[i])])
         assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 

@@ -1,9 +1,11 @@
 """redis-cli and redis-benchmark, unmodified, at the master and at the other replicas."""
 
+import os
 import subprocess
 
 import pytest
 from tests.clients.tools import require_tool
+from tests.terminal import Terminal
 
 from fastpaxos_live.testing import HOST, Cell
 
@@ -42,6 +44,20 @@ def test_commands(port: int) -> None:
 def test_commands_from_a_file(port: int) -> None:
     lines = "".join(f'set "cli {n}" {n}\nget "cli {n}"\n' for n in range(20))
     assert cli(port, text=lines).split() == [word for n in range(20) for word in ("OK", str(n))]
+
+
+def test_a_person_at_redis_cli(port: int) -> None:
+    command = [require_tool("redis-cli"), "-h", HOST, "-p", str(port)]
+    with Terminal(command, env={"REDISCLI_HISTFILE": os.devnull}) as terminal:
+        terminal.wait_for(f"{HOST}:{port}>")
+        terminal.type("set person 41")
+        terminal.wait_for("OK")
+        terminal.type("incr person")
+        terminal.wait_for("(integer) 42")
+        terminal.type("get nobody")
+        terminal.wait_for("(nil)")
+        terminal.type("quit")
+        assert terminal.finish() == 0
 
 
 def test_mass_insertion(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Campaigns: the production objects of both cores under the simulator. Fixed seeds, so that a failure stays a failure."""
+"""Campaigns: the production objects of both cores under the simulator. Fixed seeds: a failure stays a failure."""
 
 import pytest
 
@@ -14,8 +14,8 @@ OPERATIONS_PER_SEED = 10
 OPERATIONS_MEAN = 500
 FAULTS_MEAN = 15
 FAULT_KINDS = {
-    "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way", "pair",
-    "flap", "reset", "wall_jump", "loss", "repeat", "corrupt", "read_fails", "tail_torn",
+    "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way",
+    "pair", "flap", "reset", "wall_jump", "loss", "repeat", "corrupt", "read_fails", "tail_torn",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The command line in this process: what it says to wrong use and to wrong files. tests/cell has the running cells."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from fastpaxos_live import __version__
 from fastpaxos_live.cli import app, run
 from fastpaxos_live.cli.asking import Info, Member, report
-from fastpaxos_live.cli.local import CONFIG, DRAFT, config_text, create_cell, open_cell
+from fastpaxos_live.cli.local import CONFIG, DRAFT, config_text, create_cell, lock_directory, open_cell
 from fastpaxos_live.server.config import Address, FsyncPolicy, load_config
 
 CELL = config_text(3, 7001, FsyncPolicy("always"))
@@ -112,6 +113,7 @@ def test_an_unknown_core_from_the_environment(
 def test_a_cell_is_not_changed_by_options(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, option: list[str]
 ) -> None:
+    (tmp_path / "cell").mkdir()
     create_cell(tmp_path / "cell", 3, 7001, FsyncPolicy("always"))
     line = failed(capsys, 2, "up", "--data", str(tmp_path / "cell"), *option)
     assert option[0] in line
@@ -125,8 +127,17 @@ def test_up_takes_no_foreign_directory(capsys: pytest.CaptureFixture[str], tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_up_runs_once_on_a_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lock = lock_directory(tmp_path / "cell")
+    try:
+        assert "another `up`" in failed(capsys, 1, "up", "--data", str(tmp_path / "cell"))
+    finally:
+        os.close(lock)
+
+
 def test_a_first_start_that_was_cut_short_is_completed(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
+    whole.mkdir()
     create_cell(whole, 3, 7001, FsyncPolicy("always"))
     (whole / CONFIG).rename(whole / DRAFT)  # as it stands just before the end
     before = load_config(whole / DRAFT).id

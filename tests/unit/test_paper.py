@@ -476,7 +476,8 @@ def test_42_the_log_is_replayed_after_a_crash(cell: Cell) -> None:
 
 def propose(cell: Cell, sender: int, receiver: int) -> bool:
     """A propose of another coordinator, at a number higher than all: is it promised?"""
-    number = (max(replica.status()["promised"] for replica in cell.replicas.values()) >> 24) + 9 << 24 | sender << 16 | 1
+    highest = max(replica.status()["promised"] for replica in cell.replicas.values())
+    number = (highest >> 24) + 9 << 24 | sender << 16 | 1
     cell.wire.clear()
     cell.feed(receiver, sender, 0, frame_encode(CELL_ID, PROPOSE, sender, 1, number=number))
     cell.until(lambda: [sent for sent in cell.wire if sent.frame.type in (PROMISE, REFUSE) and sent.sender == receiver])

@@ -5,6 +5,7 @@ so that a first start that was cut short is completed by the next one, and no di
 belongs to a cell is ever formatted.
 """
 
+import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -18,6 +19,21 @@ DRAFT = "cell.toml.new"
 HOST = "127.0.0.1"
 PEER_OFFSET = 1000  # replica i's peers connect to port + 1000 + i - 1,
 ADMIN_OFFSET = 2000  # its admin HTTP is at port + 2000 + i - 1
+
+
+def lock_directory(directory: Path) -> int:
+    """Makes the directory if need be, and keeps every other `up` out of it for as long as the
+    returned descriptor is open. Raises CommandFailed.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CommandFailed(f"another `up` runs on {directory}") from None
+    except OSError as error:
+        raise CommandFailed(f"{directory}: {error.strerror}") from None
+    return descriptor
 
 
 def open_cell(
@@ -47,9 +63,8 @@ def open_cell(
 
 
 def create_cell(directory: Path, replicas: int, port: int, fsync: FsyncPolicy) -> None:
-    """Makes the directory and formats that of each replica. Raises CommandFailed."""
+    """Writes the file and formats each replica's directory. Raises CommandFailed."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = directory / DRAFT
         if not draft.exists():
             if any(directory.iterdir()):
@@ -102,6 +117,7 @@ def write_draft(directory: Path, content: str) -> None:
 
 
 def sync(directory: Path) -> None:
+    """Makes what was created and renamed in the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -18,7 +18,7 @@ from .asking import Asker, Info, Member, report
 from .child import Child
 from .choices import Core
 from .failure import CommandFailed
-from .local import open_cell
+from .local import lock_directory, open_cell
 from .table import cell_table
 
 POLL_S = 0.1  # until the cell is ready
@@ -48,7 +48,9 @@ def up(
     ] = False,
 ) -> None:
     """Run a local cell until Ctrl-C; the next start on the same directory goes on with its data."""
-    cell = open_cell(data, replicas, port, parse_fsync(fsync) if fsync is not None else None)
+    policy = parse_fsync(fsync) if fsync is not None else None
+    lock_directory(data)
+    cell = open_cell(data, replicas, port, policy)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -97,7 +99,8 @@ class Supervisor:
         for child in self.children:
             child.start()
         while not self.stop.wait(POLL_S):
-            if self.look()["master"]:
+            master = self.look()["master"]
+            if any(child.name == master and child.answered for child in self.children):
                 break
         if self.stop.is_set():
             return

@@ -91,7 +91,7 @@ class LogDisk:
         Returns its length, its frames with the position of each, the promise and the chosen mark of its header;
         length 0 if it is not whole and valid.
         """
-        bad = 0, [], 0, 0
+        bad: tuple[int, list[tuple[int, Frame]], int, int] = 0, [], 0, 0
         if len(data) - at < HEADER_BYTES:
             return bad
         (checksum, magic, version, _, replica, _, length, _, position, size, promised, _, chosen) = (

@@ -47,7 +47,7 @@ class Value(NamedTuple):
     checksum: int
     time_ms: int
     epoch: int
-    count: int
+    operations: int  # how many
     kind: int
 
 
@@ -86,7 +86,7 @@ def frame_length(seed: int, data: bytes | bytearray | memoryview, at: int) -> in
     return length
 
 
-def frame_decode(seed: int, data: bytes | memoryview, at: int, length: int) -> Frame:
+def frame_decode(seed: int, data: bytes | bytearray | memoryview, at: int, length: int) -> Frame:
     """The frame of `length` bytes at `at`, its checksum verified. Raises BadFrame."""
     fields = _FRAME.unpack_from(data, at)
     if xxh64_intdigest(data[at + 8 : at + length], seed) != fields[0]:

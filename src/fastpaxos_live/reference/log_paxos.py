@@ -5,7 +5,8 @@ Knows no keys and no clients. The host above it gives values to `propose` and ge
 """
 
 from collections import deque
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from . import log_acceptor as A
 from . import log_coordinator as C
@@ -87,7 +88,7 @@ class Host(Protocol):
 class PaxosLog:
     """One replica's log."""
 
-    def __init__(self, config: dict, host: Host, random) -> None:
+    def __init__(self, config: dict, host: Host, random: Callable[[int], int]) -> None:
         self.host = host
         self.random = random
         self.seed = config["cell_id"]
@@ -157,7 +158,7 @@ class PaxosLog:
         self.jitter = self.random(self.election_us)
 
     # --- frames out
-    def frame(self, type: int, **fields) -> bytes:
+    def frame(self, type: int, **fields: Any) -> bytes:
         """A frame of this replica."""
         return frame_encode(self.seed, type, self.me, self.incarnation, **fields)
 

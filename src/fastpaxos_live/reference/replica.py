@@ -237,12 +237,11 @@ class Replica:
         self.time_ms = max(self.time_ms, header.time_ms)
         self.store.expire(self.time_ms)
         batch = self.flights.pop(instance, None)
-        mine = batch is not None and batch.checksum == header.checksum
         if header.kind == EPOCH:
             self.epoch += 1
         elif header.kind == OPERATIONS and header.epoch == self.epoch:
-            self.operations += header.count
-            if mine:
+            self.operations += header.operations
+            if batch is not None and batch.checksum == header.checksum:
                 self._apply_with_hooks(value, batch)
                 batch = None
             else:
@@ -473,7 +472,7 @@ class Replica:
     def _reply(self, client: Client, reply: bytes) -> bool:
         if client.forwarded or client.outbox_count:
             return False
-        if client.pending:
+        if client.batch is not None:
             client.batch.hook(LITERAL_HOOK, client, reply)
             return True
         client.output += reply
@@ -482,7 +481,7 @@ class Replica:
         return True
 
     def _read(self, client: Client) -> bool:
-        if client.pending:
+        if client.batch is not None:
             if client.hooked_reads == HOOKED_READS_MAX:
                 return False
             client.hooked_reads += 1

@@ -1,5 +1,7 @@
 """What a replica knows of each client, and the batch that collects their operations. PML 4.2 (batching)."""
 
+from collections.abc import Iterator
+
 from .db_ops import op_size
 from .resp_parse import Parser
 
@@ -33,7 +35,7 @@ class Client:
         self.replies = 0  # requests answered in `output`
         self.pending = 0  # hooks that are not run yet
         self.hooked_reads = 0  # reads hooked since nothing was outstanding
-        self.batch: Batch | None = None  # holds the last of them
+        self.batch: Batch | None = None  # holds the last of them; None without any
         self.holding = False  # `output` has the reply of a read that waits for the lease check
         self.held_since = 0  # when a check failed after that read, 0 if none has
         self.blocked = False  # the request has to wait; nothing more is executed
@@ -89,7 +91,7 @@ class Batch:
         client.batch = self
 
 
-def operations(value: bytes, at: int):
+def operations(value: bytes, at: int) -> Iterator[int]:
     """The positions of the operations of a value whose first is at `at`."""
     while at < len(value):
         yield at

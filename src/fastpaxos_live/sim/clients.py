@@ -4,7 +4,7 @@ A client is at one replica at a time, sends a batch of requests, waits for all r
 over or the connection breaks, the outcome of what was not answered is unknown, and it goes to another replica.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .check import Violation
 from .linear import Kind, Operation
@@ -110,7 +110,7 @@ class Client:
     def __init__(self, world: "World", id: int) -> None:
         self.world = world
         self.id = id
-        self.link: Link | None = None
+        self.link: Any = None  # a Link while connected
         self.buffer = bytearray()
         self.asked: list[list[Operation]] = []  # requests not answered yet, each with its operations
         self.batch = 0  # counts batches, so that an old time-out is known as such

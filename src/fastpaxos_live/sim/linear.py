@@ -127,12 +127,14 @@ class Search:
                     if self._is_new(move):
                         self._push(move, 0)
                 continue
-            for move in self._moves(place):
+            moves = self._moves(place)
+            if not (len(moves) == 1 and moves[0].state == place.state):
+                self._push(place, 1)
+            for move in moves:
                 if move.done == everything:
                     return None
                 if self._is_new(move):
                     self._push(move, 0)
-            self._push(place, 1)
             if self.states > STATES_MAX:
                 return f"gave up after {self.states} states: {self._explain()}"
         return self._explain()
@@ -187,7 +189,8 @@ class Search:
         # Something of unknown outcome may have happened here; what shows in the next answer at once comes last, that
         # is, is tried first.
         candidates, limit = self._candidates(place)
-        showing, hidden = [], []
+        showing: list[Place] = []
+        hidden: list[Place] = []
         for op in self.unknown:
             if op.asked > limit:
                 break
@@ -209,7 +212,7 @@ class Search:
         op = min(missing, key=lambda op: op.answered)
         what = "nothing" if state is None else repr(state[0][-80:])
         return (
-            f"key {op.key!r}: not linearizable: {done.bit_count()} operations explained, then the key holds {what}, but "
+            f"key {op.key!r}: not linearizable: {done.bit_count()} operations explained, then it holds {what}, but "
             f"{op.kind.name} {op.value[:40]!r} by client {op.client}, asked {op.asked / 1e6:.6f}, answered "
             f"{op.answered / 1e6:.6f}, gave {op.result!r:.200}"
         )

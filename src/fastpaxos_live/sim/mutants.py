@@ -41,6 +41,7 @@ def load_mutant(old: str, new: str, module: str) -> ModuleType:
     spec = spec_from_file_location(
         package, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
+    assert spec is not None
     sys.modules[package] = module_from_spec(spec)
     name = f"{package}.{module}"
     changed = ModuleType(name)

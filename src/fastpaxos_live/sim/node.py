@@ -4,14 +4,14 @@ It does what the real edge does: takes the time, feeds what has arrived, ends th
 makes the process stop inside a turn, a pause between two.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._api import Config, Replica
 from ..log.recovery import LogCorrupt, recover
 from . import trace as t
 from .check import Violation
 from .disk import Disk
-from .network import CHANNELS, Connection
+from .network import Connection
 from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Node:
         random = world.random
         self.world = world
         self.id = id
-        self.core: Replica | None = None
+        self.core: Any = None  # a Replica while it runs
         self.boots = 0  # lives so far: events of an earlier life are void
         self.disk = Disk()
         self.disk_slow_until = 0
@@ -47,7 +47,7 @@ class Node:
         self.inbox: list[tuple] = []
         self.received: list[tuple] = []  # of the turn under way, not fed yet
         self.peers: dict[tuple[int, int], Connection] = {}
-        self.links: dict[int, "Link"] = {}
+        self.links: dict[int, Link] = {}
         self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
         self.scheduled = False
         self.in_turn = False

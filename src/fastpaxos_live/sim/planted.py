@@ -50,7 +50,7 @@ PLANTED = (
     ),
     Mutant(
         "answer a read behind a write at once", "replica",
-        "        if client.pending:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
+        "        if client.batch is not None:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
         "        if False:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
     ),
 )

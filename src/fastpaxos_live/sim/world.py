@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from random import Random
 from time import process_time
 from types import ModuleType
+from typing import cast
 
 from .._api import Config, Replica
 from .check import CellCheck, Violation
@@ -71,7 +72,8 @@ class World:
         self._events: list[tuple[int, int, Callable, tuple]] = []
         self._sequence = 0
         self.network = Network(self, self.plan.replicas)
-        self.nodes = [None] + [Node(self, id) for id in range(1, self.plan.replicas + 1)]
+        self.nodes = cast("list[Node]", [None])  # by id
+        self.nodes += [Node(self, id) for id in range(1, self.plan.replicas + 1)]
         self.clients = [Client(self, id) for id in range(1, self.plan.clients + 1)]
         self.faults = Faults(self)
 
