@@ -58,7 +58,8 @@ def _measure_all(
             load.fill(person.port())
         for command in COMMANDS:
             for shape in SHAPES:
-                requests, results = {}, {person.name: [] for person in people}
+                requests: dict[str, int] = {}
+                results: dict[str, list[dict[str, float]]] = {person.name: [] for person in people}
                 for person in people:
                     step(f"{command} {shape} {person.name} (warm-up)")
                     requests[person.name] = load.requests_for(
@@ -100,7 +101,7 @@ def _row(
         | {"requests": requests[name], "rps_of_rounds": [result["rps"] for result in runs]}
         for name, runs in results.items()
     }
-    rps = {name: median["rps"] for name, median in medians.items()}
+    rps = {name: statistics.median(run["rps"] for run in runs) for name, runs in results.items()}
     return {
         "command": command.upper(),
         "clients": shape.clients,

@@ -4,6 +4,8 @@ Times are of one core without sockets, disk or agreement: they say what the code
 a cell serves.
 """
 
+from typing import Any
+
 import pytest
 
 from fastpaxos_live import _core

@@ -38,7 +38,7 @@ class Terminal:
         )
         os.close(other)
 
-    def type(self, line: str) -> None:
+    def enter(self, line: str) -> None:
         """Types a line and Enter."""
         os.write(self._side, line.encode() + b"\r")
 

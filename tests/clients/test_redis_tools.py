@@ -50,13 +50,13 @@ def test_a_person_at_redis_cli(port: int) -> None:
     command = [require_tool("redis-cli"), "-h", HOST, "-p", str(port)]
     with Terminal(command, env={"REDISCLI_HISTFILE": os.devnull}) as terminal:
         terminal.wait_for(f"{HOST}:{port}>")
-        terminal.type("set person 41")
+        terminal.enter("set person 41")
         terminal.wait_for("OK")
-        terminal.type("incr person")
+        terminal.enter("incr person")
         terminal.wait_for("(integer) 42")
-        terminal.type("get nobody")
+        terminal.enter("get nobody")
         terminal.wait_for("(nil)")
-        terminal.type("quit")
+        terminal.enter("quit")
         assert terminal.finish() == 0
 
 

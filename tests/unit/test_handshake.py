@@ -60,7 +60,7 @@ def test_what_is_no_hello_is_refused():
         ({"replica": 0}, "unknown replica"),
         ({"channel": 2}, "unknown channel 2"),
         ({"replica": 3, "name": "r3"}, "the lower id calls"),
-        ({"replica": 2, "name": "r2"}, "the lower id calls"),
+        ({"replica": 2, "name": "r2"}, "it is r2, as this replica: two run"),
     ],
 )
 def test_a_caller_that_does_not_belong_here(change, text):

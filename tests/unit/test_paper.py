@@ -435,7 +435,7 @@ def test_42_values_of_several_clients_go_into_one_instance(cell: Cell) -> None:
     cell.until(lambda: cell.get(master, b"key"))
     cell.settle()
     assert replica.status()["instance_committed"] == before + 1
-    assert value_header(accepts_of(cell, master, before + 1)[0].payload).count == len(clients)
+    assert value_header(accepts_of(cell, master, before + 1)[0].payload).operations == len(clients)
     assert cell.get(master, b"key") == b"20"
 
 

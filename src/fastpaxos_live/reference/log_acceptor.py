@@ -6,7 +6,7 @@ A state and pure step functions. Each call takes exactly one named row and retur
 | row | event | guard | the host then |
 |---|---|---|---|
 | promise | PROPOSE | voting, a higher number, no grant to another is live | logs PROMISED; PROMISE when durable |
-| promise_again | PROPOSE | voting, the promised number again, from its owner, nothing accepted at it | PROMISE when durable |
+| promise_again | PROPOSE | voting, the promised number, from its owner, nothing accepted at it | PROMISE when durable |
 | refuse_propose | PROPOSE | otherwise | REFUSE, names the promised number |
 | would, would_not | ASK | as promise / otherwise; changes nothing | ANSWER |
 | accept | ACCEPT | number not below the promised one, the next instance | logs the frame; ACK when durable |

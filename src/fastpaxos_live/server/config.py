@@ -18,9 +18,9 @@ from msgspec import Meta, Struct
 from .._api import Config
 from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, VALUE_BYTES_MAX, WINDOW_MAX
 
-# By how much the clocks of two machines may differ in rate, generously: the master's lease must be
-# shorter than the replicas' by more than this, or two masters could serve at once.
-DRIFT_PERCENT = 5
+# By how much the rate of a clock may be wrong, either way, generously: measured by the slowest clock
+# the master's lease must still be shorter than the replicas' by the fastest, or two could serve.
+DRIFT_PERMILLE = 25
 
 REDIRECTS = {"auto": 0, "moved": 1, "forward": 2}
 
@@ -307,11 +307,11 @@ def is_unspecified(host: str) -> bool:
 
 
 def check_lease(lease: Lease) -> None:
-    longest_ms = lease.replica_ms * (100 - DRIFT_PERCENT) // 100
+    longest_ms = lease.replica_ms * (1000 - DRIFT_PERMILLE) // (1000 + DRIFT_PERMILLE)
     if lease.master_ms > longest_ms:
         raise ConfigError(
-            f"[lease] master_ms: {lease.master_ms} must be at least {DRIFT_PERCENT} % below "
-            f"replica_ms ({lease.replica_ms}), that is at most {longest_ms}"
+            f"[lease] master_ms: {lease.master_ms} is too close to replica_ms "
+            f"({lease.replica_ms}) for clocks that drift: at most {longest_ms}"
         )
     if lease.beat_ms * 2 > lease.master_ms:
         raise ConfigError(

@@ -5,6 +5,7 @@ the next one; then its outputs start, the disk first because the others must wai
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -165,7 +166,7 @@ class Edge:
         self.touch()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, ABC):
     """What clients and peers have in common: a transport that may be full."""
 
     limit: int
@@ -190,9 +191,9 @@ class Connection(asyncio.Protocol):
             self.edge.touch()
             self.drain()
 
+    @abstractmethod
     def drain(self) -> None:
         """Write what the replica has for this connection, unless the transport is full."""
-        raise NotImplementedError
 
     def abort(self) -> None:
         """Close at once."""
