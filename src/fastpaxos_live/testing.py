@@ -30,7 +30,7 @@ T = TypeVar("T")
 HOST = "127.0.0.1"
 # A lease for tests in which the master must stay the same while the machine is overloaded.
 LONG_LEASE = {"replica_ms": 4000, "master_ms": 3500}
-WAIT_S = 30.0  # a busy machine elects in seconds; only a cell that never will takes this long
+WAIT_S = 60.0  # a busy machine elects in seconds; only a cell that never will takes this long
 LOG_TAIL_BYTES = 4000
 
 
@@ -259,16 +259,20 @@ class Cell:
         for process in victims:
             process.wait()
 
-    def stop(self, i: int) -> int:
-        """SIGTERM to replica i; returns its exit code."""
+    def stop(self, i: int, how: signal.Signals = signal.SIGTERM) -> int:
+        """Sends SIGTERM (or SIGINT) to replica i; returns its exit code."""
+        self._processes[i].send_signal(how)
+        return self.wait_end(i)
+
+    def wait_end(self, i: int) -> int:
+        """Waits until replica i has ended; returns its exit code."""
         process = self._processes.pop(i)
-        process.terminate()
         try:
             return process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"r{i} did not stop within {WAIT_S:g} s") from None
+            raise AssertionError(f"r{i} did not end within {WAIT_S:g} s") from None
 
     def restart(self, *ids: int) -> None:
         """Kills those of these replicas (or of all) that run, and starts them again."""
