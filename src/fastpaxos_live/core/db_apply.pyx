@@ -405,13 +405,13 @@ cdef inline void fdb_ahead_entry(Store *s, FdbAhead *a) noexcept nogil:
 
 
 cdef void fdb_ahead_begin(Store *s, FdbAhead *a, const char *first, const char *end) noexcept nogil:
-    cdef int i
+    cdef int _
     a.next = first
     a.end = end
     a.slots = a.entries = 0
-    for i in range(FDB_AHEAD_SLOTS):
+    for _ in range(FDB_AHEAD_SLOTS):
         fdb_ahead_slot(s, a)
-    for i in range(FDB_AHEAD_ENTRIES):
+    for _ in range(FDB_AHEAD_ENTRIES):
         fdb_ahead_entry(s, a)
 
 
