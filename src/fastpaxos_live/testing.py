@@ -203,6 +203,8 @@ class Cell:
 
     def _toml(self, fsync: str, limits: Mapping[str, int], lease: Mapping[str, int]) -> str:
         lines = ["[cell]", 'name = "test"', "id = 4711", f"fsync = {json.dumps(fsync)}"]
+        # Small log files: a test cell is formatted in a moment, and meets their borders.
+        limits = {"segment_bytes": 4 << 20, **limits}
         for name, table in (("limits", limits), ("lease", lease)):
             lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in table.items())]
         for i in self.ids:

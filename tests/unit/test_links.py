@@ -209,15 +209,13 @@ def test_the_newest_connection_wins() -> None:
 
 
 def test_a_name_that_does_not_resolve() -> None:
-    lines: list[Any] = []
-
-    async def test() -> None:
+    async def test(lines: list[Any]) -> None:
         node = Node(1, [addresses(1)[0], ("no-such-host.invalid", 1)], NAMES[:2])
         await until(lambda: lines)
         await node.close()
 
     with capture_logs() as lines:
-        asyncio.run(test())
+        asyncio.run(test(lines))
     assert lines[0]["address"] == "no-such-host.invalid:1"
     assert lines[0]["reason"] in ("Name or service not known", "no answer") or "Temporary" in lines[0]["reason"]
 

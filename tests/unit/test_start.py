@@ -96,8 +96,6 @@ def test_a_signal_ends_the_replay(tmp_path: Path, handlers: None) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_it_starts_ends_it_in_good_order(tmp_path: Path, how: signal.Signals) -> None:
     cell = Cell(tmp_path, replicas=1)
-    for _ in range(3):
-        cell.start()
-        wait_until(lambda: "log replayed" in cell.log(1).read_text(), "the end of the replay")
-        assert cell.stop(1, how) == 0, cell.log(1).read_text()
-        cell.log(1).write_text("")
+    cell.start()
+    wait_until(lambda: "log replayed" in cell.log(1).read_text(), "the end of the replay")
+    assert cell.stop(1, how) == 0, cell.log(1).read_text()

@@ -61,6 +61,8 @@ class Limits(Struct, frozen=True):
     batch_bytes: Annotated[int, Meta(ge=4096, le=16 << 20)] = BATCH_BYTES
     wait_master_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 5_000
     write_timeout_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 10_000
+    # Of a log file. Counts when a directory is formatted; each file is written full of zeros.
+    segment_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 30, multiple_of=4096)] = 64 << 20
 
 
 class Lease(Struct, frozen=True):

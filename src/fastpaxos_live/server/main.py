@@ -111,7 +111,9 @@ async def serve(
     """
     me = config.replica(name)
     identity = Identity(config.id, config.name, me.id, me.name)
-    data_dir = open_data_dir(me.data, identity, new=new, fsync=str(config.fsync))
+    data_dir = open_data_dir(
+        me.data, identity, new=new, fsync=str(config.fsync), segment_bytes=config.limits.segment_bytes
+    )
     try:
         await _serve(config, me, data_dir, stop, core)
     except EdgeFailed as error:
