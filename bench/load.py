@@ -28,9 +28,7 @@ class LoadError(Exception):
     """redis-benchmark failed; the text says how."""
 
 
-def measure(
-    port: int, command: str, shape: Shape, requests: int, seconds: float = 0.0
-) -> dict[str, float]:
+def measure(port: int, command: str, shape: Shape, requests: int, seconds: float = 0.0) -> dict[str, float]:
     """Runs it once, for about `seconds`. Returns rps, p50_ms and p99_ms. Raises LoadError."""
     line = ["redis-benchmark", "-h", HOST, "-p", str(port), "-t", command, "-n", str(requests)]
     line += ["-c", str(shape.clients), "-P", str(shape.depth)]

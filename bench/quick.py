@@ -62,15 +62,11 @@ def _measure_all(
                 results: dict[str, list[dict[str, float]]] = {person.name: [] for person in people}
                 for person in people:
                     step(f"{command} {shape} {person.name} (warm-up)")
-                    requests[person.name] = load.requests_for(
-                        person.port(), command, shape, seconds
-                    )
+                    requests[person.name] = load.requests_for(person.port(), command, shape, seconds)
                 for _ in range(rounds):  # alternating, so that a slow minute hits all alike
                     for person in people:
                         step(f"{command} {shape} {person.name}")
-                        results[person.name].append(
-                            _measure(person, command, shape, requests[person.name], seconds)
-                        )
+                        results[person.name].append(_measure(person, command, shape, requests[person.name], seconds))
                 rows.append(_row(command, shape, requests, results))
     return rows
 

@@ -34,14 +34,11 @@ def show(result: dict[str, Any], console: Console) -> None:
     for line in (
         f"compiled, reference: {settings['replicas']} replicas, fsync {settings['fsync']}; "
         f"redis alone: {settings['redis']}",
-        f"values of {settings['value_bytes']} bytes, {settings['keys']:,} keys; "
-        f"{settings['where']}",
-        f"{facts['processors']} x {facts['processor']}, "
-        f"{facts['memory_bytes'] / 2**30:.0f} GiB, {facts['system']}",
+        f"values of {settings['value_bytes']} bytes, {settings['keys']:,} keys; {settings['where']}",
+        f"{facts['processors']} x {facts['processor']}, {facts['memory_bytes'] / 2**30:.0f} GiB, {facts['system']}",
         f"{facts['file_system']}, fdatasync of a small append: "
         f"{facts['fdatasync_us_p50']} us (p99 {facts['fdatasync_us_p99']} us)",
-        f"Python {facts['python']}, Cython {facts['cython']}, uvloop {facts['uvloop']}; "
-        f"{facts['redis_server']}",
+        f"Python {facts['python']}, Cython {facts['cython']}, uvloop {facts['uvloop']}; {facts['redis_server']}",
         f"fastpaxos_live {facts['fastpaxos_live']}, commit {result['commit'] or 'unknown'}",
     ):
         console.print(line, highlight=False, soft_wrap=True)

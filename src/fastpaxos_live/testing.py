@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -32,6 +33,9 @@ HOST = "127.0.0.1"
 LONG_LEASE = {"replica_ms": 4000, "master_ms": 3500}
 WAIT_S = 60.0  # a busy machine elects in seconds; only a cell that never will takes this long
 LOG_TAIL_BYTES = 4000
+PORTS_FROM, PORTS_TO = 10_000, 60_000
+
+_reserved: deque[socket.socket] = deque(maxlen=256)  # the oldest are given back
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout: float = WAIT_S) -> T:
@@ -53,19 +57,41 @@ def wait_until(condition: Callable[[], T], what: str, timeout: float = WAIT_S) -
         time.sleep(0.02)
 
 
-def free_ports(count: int) -> list[int]:
-    """Consecutive loopback ports nobody listens on.
+def free_ports(count: int, offsets: Sequence[int] = (0,)) -> list[int]:
+    """Consecutive loopback ports nobody listens on; those `offsets` above them are free as well.
 
-    They lie below the range from which the kernel takes the ports of outgoing connections, so that
-    nobody takes one while its replica is down.
+    They lie below the range from which the kernel takes the ports of outgoing connections, and
+    other processes are not given them by this kit as long as this one runs, so that nobody takes
+    one while its replica is down.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    above = ephemeral if ephemeral > 2 * PORTS_FROM else PORTS_TO
     chooser = random.SystemRandom()
     while True:
-        first = chooser.randrange(10_000, ephemeral - count)
+        first = chooser.randrange(PORTS_FROM, above - count - max(offsets))
         ports = list(range(first, first + count))
-        if all(_is_free(port) for port in ports):
+        if _reserve([port + offset for offset in offsets for port in ports]):
             return ports
+
+
+def _reserve(ports: list[int]) -> bool:
+    """True when all were free, and are now marked as taken."""
+    marks = []
+    for port in ports:
+        mark = socket.socket(socket.AF_UNIX)
+        marks.append(mark)
+        try:
+            mark.bind(f"\0fastpaxos-port-{port}")  # the kernel frees it with the process
+        except OSError:
+            break
+        if not _is_free(port):
+            break
+    else:
+        _reserved.extend(marks)
+        return True
+    for mark in marks:
+        mark.close()
+    return False
 
 
 def _is_free(port: int) -> bool:

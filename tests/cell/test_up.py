@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.terminal import Terminal
 
+from fastpaxos_live.cli.local import ADMIN_OFFSET, PEER_OFFSET
 from fastpaxos_live.testing import HOST, WAIT_S, Cell, Connection, connect, free_ports, wait_until
 
 REPLICA_KEYS = {
@@ -97,6 +98,11 @@ class Up:
         print("".join(self.lines))
 
 
+def ports_of_up(replicas: int = 3) -> int:
+    """Client port of the first of so many replicas, with room for all ports that `up` takes."""
+    return free_ports(replicas, (0, PEER_OFFSET, ADMIN_OFFSET))[0]
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Any]:
     """Starts `up` with a data directory of the test; all are ended with it."""
@@ -121,7 +127,7 @@ def status(port: int) -> dict[str, Any]:
     [("cython", signal.SIGTERM), ("cython", signal.SIGINT), ("python", signal.SIGTERM)],
 )
 def test_up_serves_stops_and_continues(start: Any, core: str, how: signal.Signals) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     up = start(port, "--core", core)
     assert up.wait_ready() == f"ready: {HOST}:{port},{HOST}:{port + 1},{HOST}:{port + 2}"
     for offset in range(3):
@@ -139,7 +145,7 @@ def test_up_serves_stops_and_continues(start: Any, core: str, how: signal.Signal
 
 
 def test_the_other_core_continues_with_the_data(start: Any) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     for core, other in (("cython", "python"), ("python", "cython")):
         up = start(port, "--core", core)
         up.wait_ready()
@@ -152,7 +158,7 @@ def test_the_other_core_continues_with_the_data(start: Any) -> None:
 
 @pytest.mark.parametrize("replicas", [1, 5])
 def test_other_sizes(start: Any, replicas: int) -> None:
-    port = free_ports(replicas)[0]
+    port = ports_of_up(replicas)
     up = start(port, "--replicas", replicas)
     assert up.wait_ready().count(HOST) == replicas
     with connect(port + replicas - 1) as client:
@@ -161,7 +167,7 @@ def test_other_sizes(start: Any, replicas: int) -> None:
 
 
 def test_status_and_a_killed_replica_comes_back(start: Any) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     start(port).wait_ready()
     before = status(port)
     assert before.keys() >= {
@@ -196,7 +202,7 @@ def test_status_and_a_killed_replica_comes_back(start: Any) -> None:
 
 
 def test_the_live_table_on_a_terminal(tmp_path: Path) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     with Terminal(command("up", "--port", port, "--data", tmp_path / "data")) as terminal:
         terminal.wait_for(f"ready: {HOST}:{port},{HOST}:{port + 1},{HOST}:{port + 2}")
         with connect(port) as client:
@@ -210,7 +216,7 @@ def test_the_live_table_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_no_restart(start: Any) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     start(port, "--no-restart").wait_ready()
     victim = status(port)["replicas"][2]
     os.kill(victim["pid"], signal.SIGKILL)
@@ -273,7 +279,7 @@ def test_an_empty_directory_is_not_taken_for_a_new_replica(tmp_path: Path) -> No
 
 
 def test_a_port_in_use(tmp_path: Path, start: Any) -> None:
-    port = free_ports(3)[0]
+    port = ports_of_up()
     with socket.create_server((HOST, port + 1)):
         up = start(port)
         assert up.process.wait(WAIT_S) not in (0, -signal.SIGKILL)

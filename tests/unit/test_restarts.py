@@ -5,20 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fastpaxos_live.server.datadir import Identity, open_data_dir
 from fastpaxos_live.testing import Cell, Closed, Connection, request
 
 ROUNDS = {"cython": 6, "python": 3}
 SEGMENT = 64 << 10
 PIPELINE = 8
-
-
-def small_segments(cell: Cell, segment_bytes: int) -> None:
-    # Formats the directories of a cell that has not been started.
-    for i in cell.ids:
-        identity = Identity(cell_id=4711, cell="test", replica_id=i, replica=f"r{i}")
-        data = open_data_dir(cell.data(i), identity, new=True, fsync="always", segment_bytes=segment_bytes)
-        data.close()
 
 
 def write_until_killed(cell: Cell, kill_after: int, first: int) -> int:
@@ -47,11 +38,9 @@ def value(n: int) -> bytes:
 
 @pytest.mark.parametrize("core", ROUNDS)
 def test_every_acknowledged_write_survives(tmp_path: Path, core: str) -> None:
-    cell = Cell(tmp_path, replicas=1, core=core)
-    small_segments(cell, SEGMENT)
     chance = random.Random(1)
     first = 0
-    with cell:
+    with Cell(tmp_path, replicas=1, core=core, limits={"segment_bytes": SEGMENT}) as cell:
         for _ in range(ROUNDS[core]):
             first = write_until_killed(cell, chance.randrange(1, 300), first)
             cell.start()

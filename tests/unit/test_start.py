@@ -99,3 +99,13 @@ def test_a_signal_while_it_starts_ends_it_in_good_order(tmp_path: Path, how: sig
     cell.start()
     wait_until(lambda: "log replayed" in cell.log(1).read_text(), "the end of the replay")
     assert cell.stop(1, how) == 0, cell.log(1).read_text()
+
+
+def test_few_descriptors_mean_fewer_clients() -> None:
+    code = (
+        "import resource as r; from fastpaxos_live.server.sockets import raise_file_limit\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (100, {hard})); print(raise_file_limit(1000), *r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    for hard, expected in ((4096, "1000 1128 4096"), (500, "372 500 500"), (128, "1 128 128")):
+        done = subprocess.run([sys.executable, "-c", code.format(hard=hard)], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == expected, done.stderr

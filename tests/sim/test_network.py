@@ -1,0 +1,184 @@
+"""The simulated network by itself: streams keep order, faults lose what they say they lose, and nothing else."""
+
+from collections import Counter
+from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+
+import pytest
+
+from fastpaxos_live.reference.log_frame import BEAT, FETCH, FORWARD, frame_encode
+from fastpaxos_live.sim.network import Network
+from fastpaxos_live.sim.plan import draw_plan
+
+FRAMES = [frame_encode(1, BEAT, 1, 1, sent=number, payload=b"x" * number) for number in range(100)]
+
+
+class Place:
+    """Where a node would be: keeps what arrives."""
+
+    def __init__(self) -> None:
+        self.core = True
+        self.items: list[tuple] = []
+
+    def post(self, item: tuple) -> None:
+        self.items.append(item)
+
+    def received(self, *kinds: str) -> list[bytes]:
+        return [item[2] for item in self.items if item[0] in kinds]
+
+
+class Bed:
+    """Virtual time around a network of two."""
+
+    def __init__(self, **settings: object) -> None:
+        self.random = Random(3)
+        calm = {
+            "replicas": 2, "lossy": False, "loss": 0.0, "repeat": 0.0, "split": 0.0, "corrupt": 0.0, "delay_tail": 0.0,
+        }  # fmt: skip
+        self.plan = replace(draw_plan(Random(1)), **(calm | settings))
+        self.now = 0
+        self.faulty = True
+        self.counts: Counter[str] = Counter()
+        self.events: list[tuple] = []
+        self.sequence = count()
+        self.nodes = [None, Place(), Place()]
+        self.network = Network(self, 2)
+        self.network.start(1)
+        self.run(1_000_000)
+        self.conn = self.network.live[1, 2, 0]
+
+    def at(self, time: int, call: object, *arguments: object) -> None:
+        heappush(self.events, (max(time, self.now), next(self.sequence), call, arguments))
+
+    def after(self, delay: int, call: object, *arguments: object) -> None:
+        self.at(self.now + delay, call, *arguments)
+
+    def count(self, kind: str) -> None:
+        self.counts[kind] += 1
+
+    def run(self, time: int) -> None:
+        end = self.now + time
+        while self.events and self.events[0][0] <= end:
+            self.now, _, call, arguments = heappop(self.events)
+            call(*arguments)
+        self.now = end
+
+    def send_all(self, channel: int = 0, frames: list[bytes] = FRAMES) -> None:
+        conn = self.network.live[1, 2, channel]
+        for frame in frames:
+            self.network.send(conn, 1, frame)
+            self.run(50)
+
+
+@pytest.mark.parametrize("settings", [{}, {"split": 1.0}, {"delay_us": (0, 9000)}])
+def test_a_stream_keeps_its_order_and_loses_nothing(settings: dict) -> None:
+    bed = Bed(**settings)
+    bed.send_all()
+    bed.run(1_000_000)
+    received = bed.nodes[2].received("feed_peer")
+    assert b"".join(received) == b"".join(FRAMES)
+    assert (len(received) > len(FRAMES)) == ("split" in settings)
+    assert bed.nodes[1].received("feed_peer") == []
+
+
+def test_both_ends_open_before_anything_arrives() -> None:
+    bed = Bed()
+    assert [item[0] for item in bed.nodes[1].items] == ["open_peer"] * 2
+    bed.send_all()
+    bed.run(1_000_000)
+    kinds = [item[0] for item in bed.nodes[2].items]
+    assert kinds[:2] == ["open_peer"] * 2 and set(kinds[2:]) == {"feed_peer"}
+
+
+def test_a_blocked_direction_stalls_and_the_other_does_not() -> None:
+    bed = Bed(lease_us=10**12)  # no connection breaks over it
+    bed.network.block([(1, 2)])
+    bed.send_all()
+    bed.network.send(bed.conn, 2, FRAMES[0])
+    bed.run(1_000_000)
+    assert bed.nodes[2].received("feed_peer") == []
+    assert bed.nodes[1].received("feed_peer") == [FRAMES[0]]
+    bed.network.unblock([(1, 2)])
+    bed.run(1_000_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+
+
+def test_nothing_overtakes_what_was_stalled() -> None:
+    bed = Bed(lease_us=10**12, delay_us=(100, 9000))
+    for start in range(0, 100, 10):
+        bed.network.block([(1, 2)])
+        bed.send_all(frames=FRAMES[start : start + 7])
+        bed.network.unblock([(1, 2)])
+        bed.send_all(frames=FRAMES[start + 7 : start + 10])
+    bed.run(1_000_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+
+
+def test_a_break_loses_what_is_under_way_and_both_ends_learn_of_it() -> None:
+    bed = Bed(delay_us=(5000, 6000))
+    bed.send_all()
+    bed.network.close(bed.conn)
+    bed.run(2_000_000)
+    received = b"".join(bed.nodes[2].received("feed_peer"))
+    assert len(received) < len(b"".join(FRAMES)) and b"".join(FRAMES).startswith(received)
+    for node in bed.nodes[1:]:
+        kinds = [item[0] for item in node.items if item[1].channel == 0]
+        assert sorted(kinds[-2:]) == ["close_peer", "open_peer"], "closed, and connected anew"
+    assert bed.network.live[1, 2, 0] is not bed.conn
+
+
+def test_what_a_dead_replica_had_sent_arrives_before_the_end() -> None:
+    bed = Bed(delay_us=(5000, 6000))
+    bed.send_all()
+    bed.nodes[1].core = None
+    bed.network.stop(1)
+    bed.run(2_000_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+    assert bed.nodes[2].items[-1][0] == "close_peer"
+    assert not bed.network.live
+
+
+def test_damage_is_one_bit_of_one_connection() -> None:
+    bed = Bed(corrupt=1.0)
+    bed.send_all()
+    bed.run(100_000)
+    received = b"".join(bed.nodes[2].received("feed_peer"))
+    sent = b"".join(FRAMES)
+    different = [a ^ b for a, b in zip(received, sent, strict=True) if a != b]
+    assert len(different) == 1 and different[0].bit_count() == 1
+    assert bed.counts["corrupt"] == 1
+
+
+def test_single_frames_get_lost_repeated_and_overtaken() -> None:
+    bed = Bed(lossy=True, loss=0.2, repeat=0.2, delay_us=(0, 1000))
+    bed.send_all()
+    bed.run(1_000_000)
+    received = bed.nodes[2].received("feed_frame")
+    assert set(received) < set(FRAMES)
+    assert len(received) > len(set(received))
+    order = [FRAMES.index(frame) for frame in received]
+    assert order != sorted(order)
+    assert bed.counts["loss"] and bed.counts["repeat"]
+
+
+def test_forwarding_is_a_stream_in_a_lossy_run_too() -> None:
+    bed = Bed(lossy=True, loss=0.5, repeat=0.5, delay_us=(0, 1000))
+    forward = [frame_encode(1, FORWARD, 1, 1, number=number) for number in range(50)]
+    fetch = [frame_encode(1, FETCH, 1, 1, instance=number) for number in range(50)]
+    bed.send_all(1, [frame for pair in zip(forward, fetch, strict=True) for frame in pair])
+    bed.run(1_000_000)
+    received = bed.nodes[2].received("feed_peer")
+    assert [frame for frame in received if frame in forward] == forward
+    assert 5 < len(received) - 50 < 45
+
+
+def test_a_healed_network_is_reliable() -> None:
+    bed = Bed(lossy=True, loss=0.5)
+    bed.network.block([(1, 2), (2, 1)])
+    bed.faulty = False
+    bed.network.heal()
+    bed.send_all()
+    bed.run(1_000_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
