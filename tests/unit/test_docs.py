@@ -2,19 +2,23 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer
 
 from fastpaxos_live import __version__, _api
 from fastpaxos_live.cli import app
+from fastpaxos_live.reference import log_acceptor, log_coordinator
 from fastpaxos_live.server import config
 from fastpaxos_live.server.command_table import COMMANDS
 from fastpaxos_live.server.info import Counters, View, info_text
+from fastpaxos_live.sim.plan import FAULTS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+WRITER = "src/fastpaxos_live/server/edge_writer.pxi"
 EVERYTHING = "\n".join(path.read_text() for path in DOCUMENTS)
 
 
@@ -101,6 +105,36 @@ def test_files_that_documents_name_exist() -> None:
     folders = "core|reference|server|cli|log|db|sim"
     for name in re.findall(rf"`((?:{folders})/[\w/]+\.\w+)`", EVERYTHING):
         assert (ROOT / "src/fastpaxos_live" / name).exists(), name
+
+
+def defines(path: Path, function: str) -> bool:
+    """Is there a function of that name in the file?"""
+    return re.search(rf"^\s*(?:def|cp?def)\b[^=\n]*?\b{function}\(", path.read_text(), re.M) is not None
+
+
+def test_the_walk_of_a_set_leads_through_the_code() -> None:
+    walk = (ROOT / "docs/walk-of-a-set.md").read_text()
+    steps = re.findall(r"^\|.*\| `([\w/.]+)` \| `(\w+)` \|$", walk, re.M)
+    assert len(steps) >= 25
+    wrong = [step for step in steps if not defines(ROOT / "src/fastpaxos_live" / step[0], step[1])]
+    assert wrong == []
+    code = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.pyx"))
+    named = set(re.findall(r"`((?:core|log|acceptor|coordinator|edge|writer|fdb|resp)_\w+)`", walk))
+    assert [name for name in named if name not in code + (ROOT / WRITER).read_text()] == []
+
+
+@pytest.mark.parametrize("machine", [log_acceptor, log_coordinator], ids=["acceptor", "coordinator"])
+def test_every_row_is_in_the_table_of_its_machine(machine: ModuleType) -> None:
+    table = [line.split("|")[1] for line in (machine.__doc__ or "").splitlines() if line.startswith("| ")]
+    assert sorted(re.findall(r"\w+", " ".join(table[1:]))) == sorted(machine.ROWS)
+
+
+def test_every_fault_is_documented() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "src/fastpaxos_live/sim").glob("*.py"))
+    counted = {*FAULTS, *re.findall(r"\bcount\(\"(\w+[a-z])\"\)", code)}
+    assert {"crash", "loss", "corrupt", "read_fails"} <= counted
+    documented = set(re.findall(r"`(\w+)`", (ROOT / "docs/simulator.md").read_text()))
+    assert counted <= documented
 
 
 def test_words_of_the_glossary_are_in_the_code() -> None:

@@ -63,7 +63,6 @@ class World:
         self.load_until = int(seconds * 1e6 * LOAD)
         self.faulty = True
         self.completed = 0
-        self.elections_healed = 0
         self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
         self.history: list = []
         self.trace = Trace(show)
