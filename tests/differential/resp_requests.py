@@ -172,7 +172,7 @@ class Sensible:
         ]
         if random.random() < 0.4:
             options.append(
-                self._future() if random.random() < 0.8 else [b"PX", random.choice(INTEGERS[1:])]
+                self._future() if random.random() < 0.8 else [b"PX", self._time(False, True, True)]
             )
         random.shuffle(options)
         return [word for option in options for word in option]
