@@ -63,6 +63,7 @@ def connect(port: int, server: subprocess.Popen[bytes]) -> Redis:
 def port() -> Iterator[int]:
     program = shutil.which("redis-server")
     if program is None:
+        # Fails instead where FPL_REQUIRE_REDIS is set, as .ci/run does: tests/conftest.py.
         pytest.skip("redis-server is not installed")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
