@@ -1,1 +1,1 @@
-""""""
+"""The edge: sockets, files, clocks and threads; configuration; the requests that Python answers."""
