@@ -1,1 +1,1 @@
-"""The fault-tolerant database's slow half (snapshots, scrubbing) will stand here; per operation it is `db_*` in a core."""
+"""The fault-tolerant database's slow half (snapshots, scrubbing) will stand here; its operations are a core's `db_*`."""
