@@ -1,1 +1,1 @@
-"""The fault-tolerant database's slow half (snapshots, scrubbing) will stand here; its operations are a core's `db_*`."""
+"""The fault-tolerant database's slow half (snapshots, scrubbing) will stand here; operations are `db_*` in a core."""
