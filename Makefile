@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
+SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' ! -path '*/generated/*') \
+	$(wildcard src/fastpaxos_live/spec/*.py src/fastpaxos_live/smc/*.py)
 # All that has to be installed, the project itself apart, as pyproject.toml says.
 REQUIREMENTS := import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); j = p["project"]; \
 	print(*p["build-system"]["requires"], *j["dependencies"], \
@@ -47,6 +48,6 @@ annotate: $(VENV)/installed
 	FPL_ANNOTATE=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
 
 clean:
-	rm -rf $(VENV) build src/*.egg-info
+	rm -rf $(VENV) build src/*.egg-info src/fastpaxos_live/generated
 	find src -name '*.so' -delete
 	find src tests bench -name __pycache__ -type d -prune -exec rm -r {} +

@@ -1,4 +1,4 @@
-"""Builds the two extensions. Everything else about the package stands in pyproject.toml.
+"""Compiles the specifications, then the extensions. Everything else about the package stands in pyproject.toml.
 
 Environment: FPL_NATIVE=1 compiles for this very processor, FPL_DEBUG=1 for a debugger and with the
 dear assertions (macro FPL_DEBUG), FPL_ANNOTATE=1 writes Cython's HTML pages beside the C files.
@@ -41,10 +41,19 @@ def included(folder: str) -> list[Path]:
 if sys.byteorder != "little":
     sys.exit("fastpaxos_live: frames and files are little-endian, and so must this machine be")
 
+sys.path.insert(0, "src")
+from fastpaxos_live.smc.generate import generate  # noqa: E402
+from fastpaxos_live.smc.ir import SpecError  # noqa: E402
+
+try:
+    generate()
+except SpecError as error:
+    sys.exit(str(error))
+
 setup(
     ext_modules=cythonize(
         [
-            extension("fastpaxos_live._core", "_core.pyx", included("core")),
+            extension("fastpaxos_live._core", "_core.pyx", included("core") + included("generated")),
             extension(
                 "fastpaxos_live.server._edge",
                 "server/_edge.pyx",

@@ -20,3 +20,4 @@ cdef enum:
     GROUP_ALIGN = 64
     GROUP_BYTES_MAX = 256 << 20
     DISK_BYTES_HIGH = 32 << 20
+    TRANSITIONS_MAX = 4096

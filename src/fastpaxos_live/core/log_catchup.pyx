@@ -2,7 +2,7 @@
 # applied. reference/log_catchup.py has the words.
 
 cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
-    if h.mark > log.acceptor.chosen and h.number >= log.acceptor.promised:
+    if h.mark > log.machines.acceptor.chosen and h.number >= log.machines.acceptor.promised:
         log_fetch(log, peer)
 
 
@@ -13,7 +13,7 @@ cdef void log_fetch(Log *log, uint32_t peer) noexcept nogil:
     log.fetch_peer = peer
     log.fetch_at = log.now
     h = log_head(log, FETCH, 0)
-    h.instance = log.acceptor.chosen + 1
+    h.instance = log.machines.acceptor.chosen + 1
     log_send(log, peer, 1, &h, NULL, 0)
 
 
@@ -23,7 +23,7 @@ cdef inline Place *log_place(Log *log, uint64_t instance) noexcept nogil:
 
 cdef void log_on_fetch(Log *log, uint32_t peer, uint64_t first) noexcept nogil:
     cdef Place place
-    cdef Held want
+    cdef Wanted want
     cdef uint64_t available
     if first == 0 or first > log.applied:
         log_fetched(log, peer, first)
@@ -35,29 +35,28 @@ cdef void log_on_fetch(Log *log, uint32_t peer, uint64_t first) noexcept nogil:
     available = log.disk.durable_position - place.position
     place.length = u64_max(place.length, u64_min(available, FETCH_BYTES))
     buf_add(&log.reads, &place, sizeof(Place))
-    memset(&want, 0, sizeof(want))
     want.peer = peer
     want.instance = first
-    buf_add(&log.serving, &want, sizeof(Held))
+    buf_add(&log.serving, &want, sizeof(Wanted))
 
 
 cdef void log_fetched(Log *log, uint32_t peer, uint64_t after) noexcept nogil:
     cdef Head h = log_head(log, FETCHED, 0)
     h.instance = after
-    h.mark = log.acceptor.chosen
+    h.mark = log.machines.acceptor.chosen
     log_send(log, peer, 1, &h, NULL, 0)
 
 
 cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t size) noexcept nogil:
     # Sends on the chosen entries that lie in the bytes read.
-    cdef Held want
+    cdef Wanted want
     cdef Place *place
     cdef Head h, out
     cdef uint64_t instance, at
     if not buf_size(&log.serving):
         return
-    memcpy(&want, log.serving.data + log.serving.start, sizeof(Held))
-    buf_take(&log.serving, sizeof(Held))
+    memcpy(&want, log.serving.data + log.serving.start, sizeof(Wanted))
+    buf_take(&log.serving, sizeof(Wanted))
     instance = want.instance
     while instance <= log.applied:
         place = log_place(log, instance)
@@ -75,21 +74,18 @@ cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t si
     log_fetched(log, want.peer, instance)
 
 
-cdef void log_on_learn(Log *log, const Head *h, const char *data) noexcept nogil:
-    if log.coordinator.state >= OPENING or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
+cdef void log_on_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    # A sitting master learns nothing: it knows what it proposed.
+    if log.machines.reign.state != REIGN_IDLE or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
         return
-    if acceptor_on_learn(&log.acceptor, h.instance) != LEARN_ROW:
-        return
-    log_store(log, disk_append(&log.disk, data, h.length), h, data + HEADER_BYTES)
-    log.fetch_at = log.now
-    log_deliver(log)
-    if log.coordinator.state == RECOVERING:
-        log_recover(log)
+    if log_learn(log, peer, h, data):
+        log.fetch_at = log.now
+        log_settle(log)
 
 
 cdef void log_on_fetched(Log *log, uint32_t peer, const Head *h) noexcept nogil:
     if peer != log.fetch_peer:
         return
     log.fetch_peer = 0
-    if h.mark > log.acceptor.chosen and h.instance == log.acceptor.chosen + 1:
+    if h.mark > log.machines.acceptor.chosen and h.instance == log.machines.acceptor.chosen + 1:
         log_fetch(log, peer)

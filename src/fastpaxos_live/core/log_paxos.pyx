@@ -1,8 +1,20 @@
-# The fault-tolerant log: acceptor and coordinator joined with frames, the disk, catch-up. reference/log_paxos.py has
+# The fault-tolerant log: the protocol's machines joined with frames, the disk, catch-up. reference/log_paxos.py has
 # the words. The layer above is reached by the function pointers of Host only.
 
 cdef enum:
     RESEND_MAX = 32        # entries sent again for one WHERE
+    RESENDS = 4            # a candidate repeats its PROPOSE this many times within a lease
+
+# Messages as frames, and back.
+cdef uint8_t frame_of[MESSAGES]
+cdef uint32_t message_of[256]
+for _message, _frame in (
+    (M_ASK, ASK), (M_ANSWER, ANSWER), (M_PROPOSE, PROPOSE), (M_ENTRY, ENTRY), (M_PROMISE, PROMISE),
+    (M_REFUSE, REFUSE), (M_ACCEPT, ACCEPT), (M_ACK, ACK), (M_BEAT, BEAT), (M_ECHO, ECHO), (M_WHERE, WHERE),
+    (M_LEARN, LEARN),
+):
+    frame_of[_message] = _frame
+    message_of[_frame] = _message
 
 cdef struct LogEntry:         # what is accepted (or learned) at an instance
     uint64_t instance
@@ -12,13 +24,29 @@ cdef struct LogEntry:         # what is accepted (or learned) at an instance
     uint32_t length
     Buf value
 
-cdef struct Held:          # an answer that waits until a group is durable
+cdef struct Held:          # a message that waits until a group is durable; `to` is the own id for the own machines
     uint64_t group
+    uint32_t to
+    Message message
+
+cdef struct Wanted:        # entries that a peer asked for
     uint32_t peer
-    uint32_t type
-    uint64_t number
     uint64_t instance
-    uint64_t sent
+
+cdef struct AtHand:        # the frame an event came with, or the value that is being proposed
+    const char *data
+    size_t length
+    const char *value
+    size_t size
+    Buf *own               # the value's buffer, if it may be taken over
+    uint64_t wall
+
+cdef struct Transition:    # for whoever traces
+    uint32_t row
+    uint32_t type
+    uint64_t now
+    uint64_t before[SNAPSHOT]
+    uint64_t after[SNAPSHOT]
 
 cdef struct Link:          # one channel to a peer
     bint up
@@ -29,16 +57,6 @@ cdef struct Place:         # of the frame of an applied instance
     uint64_t position
     uint64_t length
 
-cdef struct Offer:         # what promises say about an instance
-    uint64_t instance      # 0: nothing
-    uint64_t number
-    Buf value
-
-cdef struct Promised:      # a promise as it was announced
-    bint here
-    uint64_t mark
-    uint64_t high
-
 cdef struct Settings:
     uint64_t cell_id
     uint32_t replica
@@ -48,6 +66,7 @@ cdef struct Settings:
     uint64_t lease_us
     uint64_t lease_master_us
     uint64_t beat_us
+    uint64_t boost_us
     uint64_t election_us
     uint32_t window
     uint64_t batch_bytes
@@ -72,8 +91,7 @@ cdef struct Log:
     uint64_t seed
     uint32_t me
     uint32_t replicas
-    Acceptor acceptor
-    Coordinator coordinator
+    Machines machines
     LogDisk disk
     Link links[REPLICAS_MAX + 1][2]
     LogEntry slots[SLOTS]
@@ -84,20 +102,22 @@ cdef struct Log:
     uint64_t now
     uint64_t wall
     uint64_t jitter
-    uint64_t beat_at
+    uint64_t highest       # instance in the log, at any number
     uint64_t where_at
     uint64_t where_instance
     uint64_t resend_at[REPLICAS_MAX + 1]
+    bint served            # what the host was told last
     bint dummy             # a follower waits to be taken into this reign: propose something
     uint32_t fetch_peer    # catch-up from this one is under way ...
     uint64_t fetch_at      # ... and has shown progress then
     Buf reads              # of Place: disk reads wanted
-    Buf serving            # of Held (peer, instance): for each read not yet answered
-    Offer offers[SLOTS]
-    uint64_t got[REPLICAS_MAX + 1][SLOTS]
-    Promised promises[REPLICAS_MAX + 1]
-    uint64_t walls[REPLICAS_MAX]
+    Buf serving            # of Wanted: for each read not yet answered
+    uint64_t offered[SLOTS]   # the instance of ...
+    Buf offers[SLOTS]      # ... the values that promises brought in
+    uint64_t walls[2 * REPLICAS_MAX]   # clocks of those that promised
     uint32_t walls_count
+    bint tracing
+    Buf transitions        # of Transition
 
 
 cdef uint64_t log_random(Log *log, uint64_t below) noexcept nogil:
@@ -112,18 +132,22 @@ cdef uint64_t log_random(Log *log, uint64_t below) noexcept nogil:
 
 
 cdef void log_init(Log *log, Settings *settings) noexcept nogil:
-    cdef Coordinator *c = &log.coordinator
+    cdef Machines *s = &log.machines
     log.settings = settings
     log.random = settings.seed
     log.seed = settings.cell_id
-    log.me = c.me = settings.replica
-    log.replicas = c.replicas = settings.replicas
-    c.quorum = settings.replicas // 2 + 1
-    c.incarnation = settings.incarnation
-    c.lease_us = log.acceptor.lease_us = settings.lease_us
-    c.lease_master_us = settings.lease_master_us
-    c.beat_us = settings.beat_us
-    log.acceptor.silent = True
+    log.me = s.me = settings.replica
+    log.replicas = s.replicas = settings.replicas
+    s.host = log
+    s.quorum = settings.replicas // 2 + 1
+    s.lease = settings.lease_us
+    s.master = settings.lease_master_us
+    s.beat = settings.beat_us
+    s.term = settings.boost_us
+    s.resend = settings.lease_us // RESENDS
+    s.patience = 2 * settings.lease_us
+    s.window = SLOTS
+    s.room = SLOTS // 2
     log.disk.seed = settings.cell_id
     log.disk.replica = settings.replica
     log.disk.incarnation = settings.incarnation
@@ -139,13 +163,173 @@ cdef void log_free(Log *log) noexcept nogil:
         buf_free(&log.links[i][1].output)
     for i in range(SLOTS):
         buf_free(&log.slots[i].value)
-        buf_free(&log.offers[i].value)
+        buf_free(&log.offers[i])
     disk_free(&log.disk)
     buf_free(&log.index)
     buf_free(&log.held)
     buf_free(&log.scratch)
     buf_free(&log.reads)
     buf_free(&log.serving)
+    buf_free(&log.transitions)
+
+
+# What the machines ask of their host (spec/words.py).
+cdef inline uint64_t host_high(Machines *s) noexcept nogil:
+    return (<Log *>s.host).highest
+
+
+cdef inline uint64_t host_accepted_at(Machines *s, uint64_t instance) noexcept nogil:
+    cdef LogEntry *e = &(<Log *>s.host).slots[instance % SLOTS]
+    return e.number if e.instance == instance else 0
+
+
+cdef inline uint64_t host_sent_at(Machines *s, uint64_t instance) noexcept nogil:
+    return log_entry(<Log *>s.host, instance).sent
+
+
+cdef inline uint64_t host_above(Machines *s, uint64_t number) noexcept nogil:
+    return ((number >> 24) + 1) << 24 | <uint64_t>s.me << 16 | (<Log *>s.host).settings.incarnation
+
+
+cdef inline uint32_t host_owner(Machines *s, uint64_t number) noexcept nogil:
+    return number >> 16 & 0xFF
+
+
+# Events.
+cdef int log_step(Log *log, const Message *m, const AtHand *at_hand) noexcept nogil:
+    # Every machine takes the event, and what its row asks for is done. Returns the last row taken.
+    cdef Out out
+    cdef Transition t
+    cdef uint32_t index, i
+    cdef int row, last = IGNORED
+    for index in range(MACHINES):
+        if log.tracing:
+            machines_snapshot(&log.machines, t.before)
+        out.count = 0
+        row = machines_step(index, &log.machines, m, &out)
+        if row == IGNORED:
+            continue
+        last = row
+        if log.tracing:
+            t.row = row
+            t.type = m.type
+            t.now = log.now
+            machines_snapshot(&log.machines, t.after)
+            buf_add(&log.transitions, &t, sizeof(Transition))
+            if buf_size(&log.transitions) > TRANSITIONS_MAX * sizeof(Transition):
+                buf_take(&log.transitions, sizeof(Transition))
+        log_took(log, row, at_hand)
+        for i in range(out.count):
+            log_do(log, &out.actions[i], at_hand)
+    return last
+
+
+cdef inline Message log_event(Log *log, uint32_t type) noexcept nogil:
+    # An event of this replica itself.
+    cdef Message m
+    memset(&m, 0, sizeof(m))
+    m.type = type
+    m.sender = log.me
+    m.now = log.now
+    return m
+
+
+cdef int log_happen(Log *log, uint32_t type) noexcept nogil:
+    cdef Message m = log_event(log, type)
+    return log_step(log, &m, NULL)
+
+
+cdef void log_took(Log *log, int row, const AtHand *at_hand) noexcept nogil:
+    if row == ROW_ELECTION_SUSPECT:
+        log.jitter = log_random(log, log.settings.election_us)
+    elif row == ROW_COORDINATOR_STAND:
+        memset(log.offered, 0, sizeof(log.offered))
+        log.walls_count = 0
+    elif row == ROW_COORDINATOR_PROMISED or row == ROW_COORDINATOR_ELECTED:
+        if log.walls_count < 2 * REPLICAS_MAX:
+            log.walls[log.walls_count] = at_hand.wall
+            log.walls_count += 1
+    elif row == ROW_REIGN_BEGIN:
+        log.dummy = False
+        log.host.on_opening(log.host.self, log.walls, log.walls_count)
+
+
+cdef void log_do(Log *log, const Action *action, const AtHand *at_hand) noexcept nogil:
+    cdef const Message *m = &action.message
+    cdef Head h
+    cdef uint64_t slot = m.instance % SLOTS
+    if action.kind == SEND:
+        if action.after:
+            log_hold(log, action.to, m)
+        elif m.type == M_ACCEPT:
+            log_send_accept(log, action.to, m, at_hand)
+        else:
+            log_send_message(log, action.to, m)
+    elif action.kind == PERSIST:
+        if m.type == M_LOGGED:
+            h = log_head(log, PROMISED, m.number)
+            flog_frame_add(&log.scratch, log.seed, &h, NULL, 0)
+            disk_append(&log.disk, log.scratch.data + log.scratch.start, h.length)
+            buf_clear(&log.scratch)
+            log_hold(log, log.me, m)
+        else:
+            log_store(log, disk_append(&log.disk, at_hand.data, at_hand.length), m, at_hand)
+    elif m.type == M_KEEP:
+        log.offered[slot] = m.instance
+        buf_clear(&log.offers[slot])
+        buf_add(&log.offers[slot], at_hand.value, at_hand.size)
+    elif m.type == M_FETCH:
+        log_fetch(log, m.source)
+    elif m.type == M_WANT:
+        log.dummy = True
+
+
+cdef void log_settle(Log *log) noexcept nogil:
+    # Brings the layer above up to what the machines know by now.
+    cdef LogEntry *e
+    cdef Place place
+    cdef Message m
+    log_role(log)
+    while log.applied < log.machines.acceptor.chosen:
+        while log.applied < log.machines.acceptor.chosen:
+            log.applied += 1
+            e = log_entry(log, log.applied)
+            place.position = e.position
+            place.length = e.length
+            buf_add(&log.index, &place, sizeof(Place))
+            log.host.deliver(log.host.self, log.applied, e.value.data + e.value.start, buf_size(&e.value))
+        m = log_event(log, M_APPLIED)
+        m.instance = log.applied
+        log_step(log, &m, NULL)
+        log_happen(log, M_GO)
+        log_role(log)
+
+
+cdef inline void log_role(Log *log) noexcept nogil:
+    if log_serving(log) != log.served:
+        log.served = not log.served
+        log.host.on_role(log.host.self)
+
+
+cdef inline bint log_serving(Log *log) noexcept nogil:
+    # Is this replica the master?
+    return log.machines.reign.state == REIGN_SERVING
+
+
+cdef inline bint log_may_propose(Log *log) noexcept nogil:
+    # Does the master take values now? Not while it gives itself a higher number.
+    return log_serving(log) and log.machines.boost.state == BOOST_IDLE
+
+
+cdef inline bint log_candidate(Log *log) noexcept nogil:
+    # Does this replica try to become master?
+    cdef Machines *s = &log.machines
+    return s.election.state != ELECTION_RESTING or s.coordinator.state != COORDINATOR_IDLE or log_opening(log)
+
+
+cdef inline bint log_opening(Log *log) noexcept nogil:
+    # Was this replica elected, and takes over now?
+    return log.machines.coordinator.state == COORDINATOR_RECOVERING or log.machines.reign.state == REIGN_OPENING
 
 
 # Replay.
@@ -160,36 +344,52 @@ cdef size_t log_replay(Log *log, const char *data, size_t size) noexcept nogil:
             memcpy(&h, data + cursor, HEADER_BYTES)
             log_replay_frame(log, g.position + cursor - at, &h, data + cursor)
             cursor += h.length
-        acceptor_replay_promised(&log.acceptor, g.promised)
-        acceptor_replay_chosen(&log.acceptor, g.chosen)
-        log_deliver(log)
+        log_recall(log, g.promised, 0, g.chosen)
         disk_replayed(&log.disk, g.length)
         at += g.length
     return at
 
 
+cdef void log_recall(Log *log, uint64_t number, uint64_t instance, uint64_t mark) noexcept nogil:
+    cdef Message m = log_event(log, M_RECORD)
+    m.number = number
+    m.instance = instance
+    m.mark = mark
+    log_remember(log, &m)
+
+
+cdef void log_remember(Log *log, const Message *m) noexcept nogil:
+    # What the row asks for was done before: it is in the log.
+    cdef Out out
+    out.count = 0
+    acceptor_step(&log.machines, m, &out)
+    log_settle(log)
+
+
 cdef void log_replay_frame(Log *log, uint64_t position, const Head *h, const char *data) noexcept nogil:
     # An entry was only taken within SLOTS of the chosen mark, a learned one only next to it.
     cdef uint64_t behind
+    cdef AtHand at_hand
+    cdef Message m
     if h.type == PROMISED:
-        acceptor_replay_promised(&log.acceptor, h.number)
+        log_recall(log, h.number, 0, 0)
         return
     behind = 1 if h.type == LEARN else SLOTS
-    acceptor_replay_chosen(&log.acceptor, h.instance - behind if h.instance > behind else 0)
-    log_deliver(log)
-    log_store(log, position, h, data + HEADER_BYTES)
+    log_recall(log, 0, 0, h.instance - behind if h.instance > behind else 0)
+    at_hand = log_at_hand(h, data)
+    m = log_message(log, log.me, h)
+    log_store(log, position, &m, &at_hand)
     if h.type == LEARN:
-        acceptor_on_learn(&log.acceptor, h.instance)
-        log_deliver(log)
+        log_remember(log, &m)
     else:
-        acceptor_replay_accept(&log.acceptor, h.number, h.instance)
+        log_recall(log, h.number, h.instance, 0)
 
 
 cdef void log_start(Log *log, uint64_t now, uint64_t wall) noexcept nogil:
     log.now = now
     log.wall = wall
-    acceptor_restart(&log.acceptor, now)
     log.jitter = log_random(log, log.settings.election_us)
+    log_happen(log, M_START)
 
 
 # Frames out.
@@ -198,7 +398,7 @@ cdef inline Head log_head(Log *log, uint8_t type, uint64_t number) noexcept nogi
     memset(&h, 0, sizeof(h))
     h.type = type
     h.sender = <uint8_t>log.me
-    h.incarnation = <uint16_t>log.coordinator.incarnation
+    h.incarnation = <uint16_t>log.settings.incarnation
     h.number = number
     return h
 
@@ -224,31 +424,130 @@ cdef bint log_send(
     return True
 
 
-cdef void log_send_all(Log *log, Head *h) noexcept nogil:
+cdef inline bint log_goes_to(Log *log, uint32_t peer, uint32_t to) noexcept nogil:
+    return peer != log.me and (to >= ALL or peer == to)
+
+
+cdef void log_send_message(Log *log, uint32_t to, const Message *m) noexcept nogil:
+    # Sends a message; one to the own machines is taken at once, before any that goes out.
+    cdef AtHand own
+    cdef Head h
     cdef uint32_t peer
+    if m.type == M_WHERE and not log_may_ask_where(log, m.instance):
+        return
+    if m.type == M_PROMISE:
+        log_send_entries(log, to, m)
+    if to == log.me or to == ALL:
+        memset(&own, 0, sizeof(own))
+        own.wall = log.wall
+        log_step(log, m, &own)
+    if not frame_of[m.type]:
+        return
+    h = log_head(log, frame_of[m.type], m.number)
+    h.instance = m.high if m.high else m.instance
+    h.mark = m.mark
+    h.sent = m.sent
+    h.extra = log.wall if m.type == M_PROMISE else m.promised
+    h.flags = m.yes
     for peer in range(1, log.replicas + 1):
-        if peer != log.me:
-            log_send(log, peer, 0, h, NULL, 0)
+        if log_goes_to(log, peer, to):
+            log_send(log, peer, 0, &h, NULL, 0)
 
 
-cdef void log_hold(
-    Log *log, uint32_t peer, uint32_t type, uint64_t number, uint64_t instance, uint64_t sent
-) noexcept nogil:
+cdef bint log_may_ask_where(Log *log, uint64_t instance) noexcept nogil:
+    if instance == log.where_instance and log.now < log.where_at:
+        return False
+    log.where_instance = instance
+    log.where_at = log.now + log.settings.beat_us // 4
+    return True
+
+
+cdef void log_send_entries(Log *log, uint32_t to, const Message *promise) noexcept nogil:
+    # All above the chosen mark, in order, before the promise that counts them.
+    cdef uint64_t instance = promise.mark + 1
+    cdef LogEntry *e
+    cdef Message m
+    cdef AtHand at_hand
+    cdef Head h
+    while instance <= promise.high:
+        e = log_entry(log, instance)
+        if to == log.me:
+            m = log_event(log, M_ENTRY)
+            m.number = promise.number
+            m.mark = promise.mark
+            m.instance = instance
+            m.accepted = e.number
+            memset(&at_hand, 0, sizeof(at_hand))
+            at_hand.value = e.value.data + e.value.start
+            at_hand.size = buf_size(&e.value)
+            log_step(log, &m, &at_hand)
+        else:
+            h = log_head(log, ENTRY, promise.number)
+            h.instance = instance
+            h.mark = promise.mark
+            h.extra = e.number
+            log_send(log, to, 0, &h, e.value.data + e.value.start, buf_size(&e.value))
+        instance += 1
+
+
+cdef void log_send_accept(Log *log, uint32_t to, const Message *m, const AtHand *given) noexcept nogil:
+    cdef Head h = log_head(log, ACCEPT, m.number)
+    cdef LogEntry *e
+    cdef Buf made
+    cdef AtHand at_hand
+    cdef uint32_t peer
+    h.instance = m.instance
+    h.mark = m.mark
+    h.sent = m.sent
+    if m.value == SPAN_LOGGED:
+        e = log_entry(log, m.instance)
+        log_send(log, to, 0, &h, e.value.data + e.value.start, buf_size(&e.value))
+        return
+    memset(&made, 0, sizeof(made))
+    memset(&at_hand, 0, sizeof(at_hand))
+    at_hand.own = given.own if m.value == SPAN_VALUE else log_value(log, m, &made)
+    at_hand.value = at_hand.own.data + at_hand.own.start
+    at_hand.size = buf_size(at_hand.own)
+    flog_frame_add(&log.scratch, log.seed, &h, at_hand.value, at_hand.size)
+    at_hand.data = log.scratch.data + log.scratch.start
+    at_hand.length = h.length
+    expect(
+        log_step(log, m, &at_hand) == ROW_ACCEPTOR_ACCEPT, b"the master's own acceptor did not take its proposal")
+    for peer in range(1, log.replicas + 1):
+        if log_goes_to(log, peer, to):
+            log_send_bytes(log, peer, 0, at_hand.data, at_hand.length)
+    buf_trim(&log.scratch, 2 * BATCH_BYTES)
+    buf_free(&made)
+
+
+cdef Buf *log_value(Log *log, const Message *m, Buf *made) noexcept nogil:
+    # The epoch, or what is open at this instance: the offer, or a value without effect in a gap.
+    cdef uint64_t slot = m.instance % SLOTS
+    if m.value == SPAN_EPOCH:
+        log.host.epoch_value(log.host.self, m.number, made)
+        return made
+    if log.offered[slot] == m.instance:
+        log.offered[slot] = 0
+        return &log.offers[slot]
+    log.host.gap_value(
+        log.host.self, &log_entry(log, m.instance - 1).value if m.instance - 1 > log.applied else NULL, made)
+    return made
+
+
+# The disk.
+cdef void log_hold(Log *log, uint32_t to, const Message *m) noexcept nogil:
     cdef Held held
     held.group = disk_frontier(&log.disk)
-    held.peer = peer
-    held.type = type
-    held.number = number
-    held.instance = instance
-    held.sent = sent
+    held.to = to
+    held.message = m[0]
     if held.group <= log.disk.durable_group:
-        log_release(log, &held)
+        log_send_message(log, to, m)
     else:
         buf_add(&log.held, &held, sizeof(Held))
 
 
 cdef void log_durable(Log *log, uint64_t position) noexcept nogil:
-    # The disk reached this position: answers that waited for it leave; of a run of ACKs only the last.
+    # The disk reached this position: messages that waited for it leave; of a run of ACKs only the last.
     cdef Held held
     cdef Held *after
     cdef uint64_t done
@@ -258,54 +557,17 @@ cdef void log_durable(Log *log, uint64_t position) noexcept nogil:
     while buf_size(&log.held):
         memcpy(&held, log.held.data + log.held.start, sizeof(Held))
         if held.group > done:
-            return
+            break
         buf_take(&log.held, sizeof(Held))
-        if held.type == ACK and buf_size(&log.held):
+        if held.message.type == M_ACK and buf_size(&log.held):
             after = <Held *>(log.held.data + log.held.start)
             if (
-                after.group <= done and after.peer == held.peer and after.type == ACK
-                and after.number == held.number
+                after.group <= done and after.to == held.to and after.message.type == M_ACK
+                and after.message.number == held.message.number
             ):
                 continue
-        log_release(log, &held)
-
-
-cdef void log_release(Log *log, const Held *held) noexcept nogil:
-    cdef Head h
-    if held.type == ACK:
-        if held.peer == log.me:
-            coordinator_on_ack(&log.coordinator, log.me, held.number, held.instance, held.sent)
-            log_commit(log)
-        else:
-            h = log_head(log, ACK, held.number)
-            h.instance = held.instance
-            h.mark = log.acceptor.chosen
-            h.sent = held.sent
-            log_send(log, held.peer, 0, &h, NULL, 0)
-    elif log.acceptor.promised == held.number:
-        if held.peer == log.me:
-            log_own_promise(log, held.number)
-        else:
-            log_send_promise(log, held.peer, held.number)
-
-
-cdef void log_send_promise(Log *log, uint32_t peer, uint64_t number) noexcept nogil:
-    cdef uint64_t high = u64_max(log.acceptor.high, log.acceptor.chosen)
-    cdef uint64_t instance = log.acceptor.chosen + 1
-    cdef LogEntry *e
-    cdef Head h
-    while instance <= high:
-        e = log_entry(log, instance)
-        h = log_head(log, ENTRY, number)
-        h.instance = instance
-        h.extra = e.number
-        log_send(log, peer, 0, &h, e.value.data + e.value.start, buf_size(&e.value))
-        instance += 1
-    h = log_head(log, PROMISE, number)
-    h.instance = high
-    h.mark = log.acceptor.chosen
-    h.extra = log.wall
-    log_send(log, peer, 0, &h, NULL, 0)
+        log_send_message(log, held.to, &held.message)
+    log_settle(log)
 
 
 # Entries.
@@ -315,49 +577,35 @@ cdef inline LogEntry *log_entry(Log *log, uint64_t instance) noexcept nogil:
     return e
 
 
-cdef void log_store(Log *log, uint64_t position, const Head *h, const char *value) noexcept nogil:
-    cdef LogEntry *e = &log.slots[h.instance % SLOTS]
-    cdef size_t size = h.length - HEADER_BYTES
-    e.instance = h.instance
-    e.number = h.number
-    e.sent = h.sent
+cdef void log_store(Log *log, uint64_t position, const Message *m, const AtHand *at_hand) noexcept nogil:
+    cdef LogEntry *e = &log.slots[m.instance % SLOTS]
+    cdef Buf swap
+    e.instance = m.instance
+    e.number = m.number
+    e.sent = m.sent
     e.position = position
-    e.length = h.length
-    if size <= BATCH_BYTES:
+    e.length = HEADER_BYTES + <uint32_t>at_hand.size
+    log.highest = u64_max(log.highest, m.instance)
+    if at_hand.own:
+        swap = e.value
+        e.value = at_hand.own[0]
+        at_hand.own[0] = swap
+        buf_trim(at_hand.own, 2 * BATCH_BYTES)
+        return
+    if at_hand.size <= BATCH_BYTES:
         buf_trim(&e.value, 2 * BATCH_BYTES)
     else:
         buf_clear(&e.value)
-    buf_add(&e.value, value, size)
-
-
-cdef void log_deliver(Log *log) noexcept nogil:
-    cdef LogEntry *e
-    cdef Place place
-    while log.applied < log.acceptor.chosen:
-        log.applied += 1
-        e = log_entry(log, log.applied)
-        place.position = e.position
-        place.length = e.length
-        buf_add(&log.index, &place, sizeof(Place))
-        log.host.deliver(log.host.self, log.applied, e.value.data + e.value.start, buf_size(&e.value))
-    if coordinator_on_applied(&log.coordinator, log.applied) == SERVE_ROW:
-        log.host.on_role(log.host.self)
-
-
-cdef void log_commit(Log *log) noexcept nogil:
-    cdef uint64_t committed = coordinator_committed(&log.coordinator)
-    if committed > log.acceptor.chosen:
-        acceptor_on_chosen(&log.acceptor, committed)
-        log_deliver(log)
+    buf_add(&e.value, at_hand.value, at_hand.size)
 
 
 # Proposing.
 cdef uint32_t log_in_flight(Log *log, uint64_t *size) noexcept nogil:
     # Instances proposed and not known chosen, and the bytes of their values.
-    cdef uint64_t instance = log.acceptor.chosen + 1
+    cdef uint64_t instance = log.machines.acceptor.chosen + 1
     cdef uint32_t count = 0
     size[0] = 0
-    while instance <= log.coordinator.proposed:
+    while instance <= log.machines.reign.proposed:
         size[0] += buf_size(&log_entry(log, instance).value)
         count += 1
         instance += 1
@@ -365,253 +613,38 @@ cdef uint32_t log_in_flight(Log *log, uint64_t *size) noexcept nogil:
 
 
 cdef void log_propose(Log *log, Buf *value) noexcept nogil:
-    # Proposes a value at the next instance (OPENING or SERVING only). Takes the bytes; `value` is empty afterwards.
-    cdef Coordinator *c = &log.coordinator
-    cdef uint64_t instance = c.proposed + 1
-    cdef LogEntry *e = &log.slots[instance % SLOTS]
-    cdef Head h = log_head(log, ACCEPT, c.number)
-    cdef Buf swap
-    cdef const char *frame
-    cdef uint32_t peer
-    h.instance = instance
-    h.mark = log.acceptor.chosen
-    h.sent = log.now
-    expect(
-        acceptor_on_accept(&log.acceptor, log.me, c.number, instance, h.mark, log.now) == ACCEPT_ROW,
-        b"the master's own acceptor did not take its proposal")
-    c.proposed = instance
-    flog_frame_add(&log.scratch, log.seed, &h, value.data + value.start, buf_size(value))
-    frame = log.scratch.data + log.scratch.start
-    e.instance = instance
-    e.number = c.number
-    e.sent = log.now
-    e.position = disk_append(&log.disk, frame, h.length)
-    e.length = h.length
-    swap = e.value
-    e.value = value[0]
-    value[0] = swap
-    buf_trim(value, 2 * BATCH_BYTES)
-    for peer in range(1, log.replicas + 1):
-        if peer != log.me:
-            log_send_bytes(log, peer, 0, frame, h.length)
-    buf_trim(&log.scratch, 2 * BATCH_BYTES)
-    log_hold(log, log.me, ACK, c.number, instance, log.now)
+    # Proposes a value at the instance reign.proposed + 1; only when log_may_propose. Takes the bytes.
+    cdef Message m = log_event(log, M_SUBMIT)
+    cdef AtHand at_hand
+    memset(&at_hand, 0, sizeof(at_hand))
+    at_hand.own = value
+    expect(log_step(log, &m, &at_hand) == ROW_REIGN_PROPOSE, b"a value was submitted to no master")
+    log_settle(log)
 
 
 # Turn.
-cdef void log_tick(Log *log) noexcept nogil:
-    # Timers, at the time `now`.
-    cdef Acceptor *a = &log.acceptor
-    cdef Coordinator *c = &log.coordinator
-    cdef int before, row
-    acceptor_on_tick(a, log.now)
-    before = c.state
-    row = coordinator_on_tick(c, log.now, log_granted_until(log), log.jitter, a.promised)
-    if row == SUSPECT_ROW:
-        log.jitter = log_random(log, log.settings.election_us)
-        log_ask(log)
-    elif row == AGAIN_ROW:
-        log_propose_all(log)
-    elif row == GIVE_UP_ROW:
-        log.jitter = log_random(log, log.settings.election_us)
-        if before >= OPENING:
-            log.host.on_role(log.host.self)
-    if c.state >= OPENING:
-        log_propose_epoch(log)
-        if log.now >= log.beat_at:
-            log_beat(log)
-    elif c.state == RECOVERING:
-        log_recover(log)
-
-
-cdef uint64_t log_granted_until(Log *log) noexcept nogil:
-    # A grant to oneself doesn't keep from trying again.
-    cdef Acceptor *a = &log.acceptor
-    return u64_max(a.quiet, a.until if a.master != log.me else 0)
+cdef void log_tick(Log *log, bint nudge) noexcept nogil:
+    # Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat.
+    cdef Message m
+    while True:
+        m = log_event(log, M_TICK)
+        m.jitter = log.jitter
+        m.nudge = nudge
+        if log_step(log, &m, NULL) == IGNORED:
+            break
+        nudge = False
+    log_settle(log)
 
 
 cdef uint64_t log_wakeup(Log *log) noexcept nogil:
-    cdef Coordinator *c = &log.coordinator
-    if c.state == FOLLOWER:
-        return u64_max(log_granted_until(log), c.retry) + log.jitter
-    if c.state >= OPENING:
-        return log.beat_at
-    return u64_min(c.deadline, c.resend if c.state == PREPARING else log.now + log.settings.beat_us)
-
-
-cdef void log_beat(Log *log) noexcept nogil:
-    # A heartbeat: never logged, answered from memory, so that a slow disk costs no lease.
-    cdef Coordinator *c = &log.coordinator
-    cdef Head h = log_head(log, BEAT, c.number)
-    log.beat_at = log.now + log.settings.beat_us
-    acceptor_on_beat(&log.acceptor, log.me, c.number, log.acceptor.chosen, log.now)
-    h.instance = c.proposed
-    h.mark = log.acceptor.chosen
-    h.sent = log.now
-    log_send_all(log, &h)
-
-
-# Election.
-cdef void log_ask(Log *log) noexcept nogil:
-    cdef uint64_t number = log.coordinator.number
-    cdef Head h = log_head(log, ASK, number)
-    h.mark = log.acceptor.chosen
-    log_send_all(log, &h)
-    log_answered(
-        log, log.me, number, acceptor_on_ask(&log.acceptor, log.me, number, log.now) == WOULD_ROW,
-        log.acceptor.chosen)
-
-
-cdef void log_answered(Log *log, uint32_t peer, uint64_t number, bint yes, uint64_t mark) noexcept nogil:
-    cdef Acceptor *a = &log.acceptor
-    cdef Coordinator *c = &log.coordinator
-    cdef Head h
-    cdef uint32_t i
-    cdef int row = coordinator_on_answer(c, peer, number, yes, mark, a.chosen, log.now)
-    if row == BEHIND_ROW:
-        log_fetch(log, coordinator_with_mark(c, coordinator_highest_mark(c)))
-    elif row == ASKED_ROW:
-        for i in range(SLOTS):
-            log.offers[i].instance = 0
-        memset(log.got, 0, sizeof(log.got))
-        memset(log.promises, 0, sizeof(log.promises))
-        log.walls_count = 0
-        if acceptor_on_propose(a, log.me, number, log.now) == PROMISE_ROW:
-            h = log_head(log, PROMISED, number)
-            log_append_head(log, &h)
-            log_hold(log, log.me, PROMISE, number, 0, 0)
-        else:
-            coordinator_on_refuse(c, number, a.promised, log.now)
-
-
-cdef void log_append_head(Log *log, Head *h) noexcept nogil:
-    # A log record without payload.
-    flog_frame_add(&log.scratch, log.seed, h, NULL, 0)
-    disk_append(&log.disk, log.scratch.data + log.scratch.start, h.length)
-    buf_clear(&log.scratch)
-
-
-cdef void log_propose_all(Log *log) noexcept nogil:
-    cdef Head h = log_head(log, PROPOSE, log.coordinator.number)
-    h.mark = log.acceptor.chosen
-    log_send_all(log, &h)
-
-
-cdef void log_own_promise(Log *log, uint64_t number) noexcept nogil:
-    cdef uint64_t instance
-    cdef LogEntry *e
-    if coordinator_on_own_promise(&log.coordinator, number, log.now) != PREPARE_ROW:
-        return
-    log_propose_all(log)
-    instance = log.acceptor.chosen + 1
-    while instance <= log.acceptor.high:
-        e = log_entry(log, instance)
-        log_offer(log, log.me, instance, e.number, e.value.data + e.value.start, buf_size(&e.value))
-        instance += 1
-    log_promise(log, log.me, log.acceptor.chosen, log.acceptor.high, log.wall)
-
-
-cdef void log_offer(
-    Log *log, uint32_t peer, uint64_t instance, uint64_t number, const char *value, size_t size
-) noexcept nogil:
-    # The value of the highest number wins, instance by instance.
-    cdef Offer *o = &log.offers[instance % SLOTS]
-    if instance <= log.acceptor.chosen or instance > log.acceptor.chosen + SLOTS:
-        return
-    log.got[peer][instance % SLOTS] = instance
-    if o.instance != instance or o.number < number:
-        o.instance = instance
-        o.number = number
-        buf_clear(&o.value)
-        buf_add(&o.value, value, size)
-
-
-cdef void log_promise(Log *log, uint32_t peer, uint64_t mark, uint64_t high, uint64_t wall) noexcept nogil:
-    if not log.promises[peer].here:
-        log.walls[log.walls_count] = wall
-        log.walls_count += 1
-    log.promises[peer].here = True
-    log.promises[peer].mark = mark
-    log.promises[peer].high = high
-    log_count(log, peer)
-
-
-cdef void log_count(Log *log, uint32_t peer) noexcept nogil:
-    # A promise counts once all its entries are here.
-    cdef Promised *p = &log.promises[peer]
-    cdef uint64_t instance
-    if not p.here:
-        return
-    instance = u64_max(p.mark, log.acceptor.chosen) + 1
-    while instance <= p.high:
-        if log.got[peer][instance % SLOTS] != instance:
-            return
-        instance += 1
-    if coordinator_on_promise(
-        &log.coordinator, peer, log.coordinator.number, p.mark, log.now
-    ) == ELECTED_ROW:
-        log_recover(log)
-
-
-cdef void log_recover(Log *log) noexcept nogil:
-    cdef Coordinator *c = &log.coordinator
-    if coordinator_on_chosen(c, log.acceptor.chosen, log.now) == OPEN_ROW:
-        log_open(log)
-    elif c.state == RECOVERING:
-        log_fetch(log, coordinator_with_mark(c, c.target))
-
-
-cdef void log_open(Log *log) noexcept nogil:
-    # Proposes everything open again, values unchanged, no-ops in the gaps, then the epoch instance.
-    cdef uint64_t first = log.acceptor.chosen + 1, last = 0, instance
-    cdef uint32_t i
-    cdef Buf *before = NULL
-    cdef Offer *o
-    cdef Buf value
-    memset(&value, 0, sizeof(value))
-    log.host.on_opening(log.host.self, log.walls, log.walls_count)
-    log.dummy = False
-    for i in range(SLOTS):
-        last = u64_max(last, log.offers[i].instance)
-    instance = first
-    while instance <= last:
-        o = &log.offers[instance % SLOTS]
-        if o.instance == instance:
-            buf_add(&value, o.value.data + o.value.start, buf_size(&o.value))
-        else:
-            log.host.gap_value(log.host.self, before, &value)
-        log_propose(log, &value)
-        before = &log.slots[instance % SLOTS].value
-        instance += 1
-    buf_free(&value)
-    for i in range(SLOTS):
-        log.offers[i].instance = 0
-        buf_trim(&log.offers[i].value, 0)
-    log_propose_epoch(log)
-    log_beat(log)
-    log.host.on_role(log.host.self)
-
-
-cdef void log_propose_epoch(Log *log) noexcept nogil:
-    # Waits while so many entries are open that it would not fit beside them.
-    cdef Coordinator *c = &log.coordinator
-    cdef Buf value
-    if c.epoch_instance or c.proposed - log.acceptor.chosen >= SLOTS // 2:
-        return
-    memset(&value, 0, sizeof(value))
-    c.epoch_instance = c.proposed + 1
-    log.host.epoch_value(log.host.self, c.number, &value)
-    log_propose(log, &value)
-    buf_free(&value)
-
-
-cdef void log_foreign(Log *log, bint granted) noexcept nogil:
-    cdef int before = log.coordinator.state
-    if (
-        coordinator_on_foreign(&log.coordinator, log.acceptor.promised, granted, log.now) == SUPERSEDED_ROW
-        and before >= OPENING
-    ):
-        log.host.on_role(log.host.self)
+    cdef Machines *s = &log.machines
+    if s.coordinator.state != COORDINATOR_IDLE:
+        return u64_min(s.coordinator.deadline, s.coordinator.resend)
+    if s.reign.state != REIGN_IDLE:
+        return u64_min(s.reign.beat, s.boost.at) if log_may_propose(log) else s.reign.beat
+    if s.election.state == ELECTION_ASKING:
+        return s.election.deadline
+    return u64_max(u64_max(s.election.pause, s.acceptor.quiet), election_granted(s)) + log.jitter
 
 
 # Frames in.
@@ -631,7 +664,7 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
         memcpy(&h, data, HEADER_BYTES)
         if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer:
             return False
-        if h.incarnation == log.coordinator.incarnation:
+        if h.incarnation == log.settings.incarnation:
             if (h.type == ACCEPT or h.type == LEARN or h.type == ENTRY) and n < HEADER_BYTES + VALUE_BYTES:
                 return False
             log_on_frame(log, peer, &h, data)
@@ -639,156 +672,77 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
     return True
 
 
+cdef inline Message log_message(Log *log, uint32_t sender, const Head *h) noexcept nogil:
+    cdef Message m = log_event(log, message_of[h.type])
+    m.sender = sender
+    m.number = h.number
+    m.yes = h.flags != 0
+    m.mark = h.mark
+    m.promised = h.extra
+    m.instance = h.instance
+    m.accepted = h.extra
+    m.high = h.instance
+    m.sent = h.sent
+    return m
+
+
+cdef inline AtHand log_at_hand(const Head *h, const char *data) noexcept nogil:
+    cdef AtHand at_hand
+    at_hand.data = data
+    at_hand.length = h.length
+    at_hand.value = data + HEADER_BYTES
+    at_hand.size = h.length - HEADER_BYTES
+    at_hand.own = NULL
+    at_hand.wall = h.extra
+    return at_hand
+
+
 cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    cdef Coordinator *c = &log.coordinator
-    cdef Head out
-    cdef int before
-    if h.type == ACCEPT:
-        log_on_accept(log, peer, h, data)
-    elif h.type == ACK:
-        coordinator_on_ack(c, peer, h.number, h.instance, h.sent)
-        log_commit(log)
-    elif h.type == BEAT:
-        log_on_beat(log, peer, h)
-    elif h.type == ECHO:
-        coordinator_on_echo(c, peer, h.number, h.sent)
-    elif h.type == WHERE:
-        log_on_where(log, peer, h)
-    elif h.type == ASK:
-        out = log_head(log, ANSWER, h.number)
-        out.flags = acceptor_on_ask(&log.acceptor, peer, h.number, log.now) == WOULD_ROW
-        out.mark = log.acceptor.chosen
-        out.extra = log.acceptor.promised
-        log_send(log, peer, 0, &out, NULL, 0)
-    elif h.type == ANSWER:
-        c.seen = u64_max(c.seen, h.extra)
-        log_answered(log, peer, h.number, h.flags != 0, h.mark)
-    elif h.type == PROPOSE:
-        log_on_propose(log, peer, h)
-    elif h.type == ENTRY:
-        if c.state == PREPARING and h.number == c.number:
-            log_offer(log, peer, h.instance, h.extra, data + HEADER_BYTES, h.length - HEADER_BYTES)
-            log_count(log, peer)
-    elif h.type == PROMISE:
-        if c.state == PREPARING and h.number == c.number:
-            log_promise(log, peer, h.mark, h.instance, h.extra)
-    elif h.type == REFUSE:
-        before = c.state
-        if coordinator_on_refuse(c, h.number, h.extra, log.now) == REFUSED_ROW and before >= OPENING:
-            log.host.on_role(log.host.self)
-    elif h.type == FETCH:
+    cdef Message m
+    cdef AtHand at_hand
+    if h.type == FETCH:
         log_on_fetch(log, peer, h.instance)
-    elif h.type == LEARN:
-        log_on_learn(log, h, data)
     elif h.type == FETCHED:
         log_on_fetched(log, peer, h)
-    else:
+    elif not message_of[h.type]:
         log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
-
-
-cdef void log_on_propose(Log *log, uint32_t peer, const Head *h) noexcept nogil:
-    cdef Head out
-    cdef int row = acceptor_on_propose(&log.acceptor, peer, h.number, log.now)
-    if row == PROMISE_ROW:
-        out = log_head(log, PROMISED, h.number)
-        log_append_head(log, &out)
-        log_foreign(log, False)
-        log_hold(log, peer, PROMISE, h.number, 0, 0)
-    elif row == PROMISE_AGAIN_ROW:
-        log_hold(log, peer, PROMISE, h.number, 0, 0)
-    else:
-        log_refuse(log, peer, h.number)
-
-
-cdef void log_refuse(Log *log, uint32_t peer, uint64_t number) noexcept nogil:
-    cdef Head h = log_head(log, REFUSE, number)
-    h.mark = log.acceptor.chosen
-    h.extra = log.acceptor.promised
-    log_send(log, peer, 0, &h, NULL, 0)
-
-
-cdef void log_on_accept(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    cdef Acceptor *a = &log.acceptor
-    cdef int row
-    if h.instance > a.chosen + SLOTS or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
+    elif h.type == LEARN:
+        log_on_learn(log, peer, h, data)
+    elif h.type == ACCEPT and log_too_far(log, h):
         log_behind(log, peer, h)   # as if the frame had been lost: the disk or catch-up is not so far yet
-        return
-    row = acceptor_on_accept(a, peer, h.number, h.instance, h.mark, log.now)
-    if row == REFUSE_ROW:
-        log_refuse(log, peer, h.number)
-        return
-    if row == ACCEPT_ROW:
-        log_store(log, disk_append(&log.disk, data, h.length), h, data + HEADER_BYTES)
-    if row == ACCEPT_ROW or row == REPEAT_ROW:
-        log_foreign(log, True)
-        log_deliver(log)
-        log_hold(log, peer, ACK, h.number, a.last, h.sent)
+    elif h.type == WHERE:
+        log_on_where(log, peer, h)
     else:
-        log_where(log, peer, h.number)
-    log_behind(log, peer, h)
+        m = log_message(log, peer, h)
+        at_hand = log_at_hand(h, data)
+        log_step(log, &m, &at_hand)
+        if h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT:
+            log_happen(log, M_FOLLOWED)
+            if h.type != PROPOSE:
+                log_settle(log)
+                log_behind(log, peer, h)
+        log_settle(log)
 
 
-cdef void log_on_beat(Log *log, uint32_t peer, const Head *h) noexcept nogil:
-    cdef Acceptor *a = &log.acceptor
-    cdef Head out
-    cdef bint entered
-    cdef int row = acceptor_on_beat(a, peer, h.number, h.mark, log.now)
-    if row == REFUSE_ROW:
-        log_refuse(log, peer, h.number)
-        return
-    if row == RENEW_ROW:
-        log_foreign(log, True)
-        log_deliver(log)
-        entered = h.number == a.reign
-        out = log_head(log, ECHO, h.number)
-        out.instance = a.last if entered else 0
-        out.mark = a.chosen
-        out.sent = h.sent
-        log_send(log, peer, 0, &out, NULL, 0)
-        if entered and a.last > h.mark:
-            log_hold(log, peer, ACK, h.number, a.last, h.sent)   # an earlier one may have been lost
-        if h.instance > (a.last if entered else a.chosen):
-            log_where(log, peer, h.number)
-    else:
-        log_where(log, peer, h.number)
-    log_behind(log, peer, h)
+cdef inline bint log_too_far(Log *log, const Head *h) noexcept nogil:
+    return h.instance > log.machines.acceptor.chosen + SLOTS or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH
 
 
-cdef void log_where(Log *log, uint32_t peer, uint64_t number) noexcept nogil:
-    cdef uint64_t wanted = acceptor_next_instance(&log.acceptor, number)
-    cdef Head h
-    if wanted == log.where_instance and log.now < log.where_at:
-        return
-    log.where_instance = wanted
-    log.where_at = log.now + log.settings.beat_us // 4
-    h = log_head(log, WHERE, number)
-    h.instance = wanted
-    h.mark = log.acceptor.chosen
-    h.extra = log.acceptor.promised
-    log_send(log, peer, 0, &h, NULL, 0)
+cdef bint log_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    # Takes a chosen entry, if it is the next.
+    cdef Message m = log_message(log, peer, h)
+    cdef AtHand at_hand = log_at_hand(h, data)
+    return log_step(log, &m, &at_hand) == ROW_ACCEPTOR_LEARN
 
 
 cdef void log_on_where(Log *log, uint32_t peer, const Head *h) noexcept nogil:
-    cdef Coordinator *c = &log.coordinator
-    cdef uint64_t instance
-    cdef LogEntry *e
-    cdef Head out
-    if c.state < OPENING or h.number != c.number:
+    # A follower in a gap mostly lacks what follows it as well.
+    cdef Message m = log_message(log, peer, h)
+    cdef uint64_t end = h.instance + RESEND_MAX
+    if h.instance <= log.machines.reign.proposed and log.now < log.resend_at[peer]:
         return
-    if h.instance > c.proposed:
-        log.dummy = True
-        return
-    if log.slots[h.instance % SLOTS].instance != h.instance or log.now < log.resend_at[peer]:
-        return
-    log.resend_at[peer] = log.now + log.settings.beat_us // 4
-    instance = h.instance
-    while instance < h.instance + RESEND_MAX and instance <= c.proposed:
-        e = log_entry(log, instance)
-        if e.number != c.number:
-            return   # not of this reign: the follower fetches it
-        out = log_head(log, ACCEPT, e.number)
-        out.instance = instance
-        out.mark = log.acceptor.chosen
-        out.sent = e.sent
-        log_send(log, peer, 0, &out, e.value.data + e.value.start, buf_size(&e.value))
-        instance += 1
+    while m.instance < end:
+        if log_step(log, &m, NULL) != ROW_REIGN_RESEND:
+            return
+        log.resend_at[peer] = log.now + log.settings.beat_us // 4
+        m.instance += 1

@@ -107,7 +107,7 @@ cdef uint64_t core_clock_ms(Core *core) noexcept nogil:
 cdef void core_turn(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nogil:
     # Steps, in this order because reads are executed before the clock of their lease check was sampled.
     core_clock(core, boot_us, wall_ms)
-    log_tick(&core.log)
+    log_tick(&core.log, False)
     core_sweep(core)
     core_time_out(core)
     core_watch_master(core)
@@ -129,12 +129,12 @@ cdef uint64_t core_wakeup(Core *core) noexcept nogil:
 
 
 cdef inline bint core_serving(Core *core) noexcept nogil:
-    return core.log.coordinator.state == SERVING
+    return log_serving(&core.log)
 
 
 cdef uint32_t core_master(Core *core) noexcept nogil:
     # The master that can be reached now, 0 if none.
-    cdef Acceptor *a = &core.log.acceptor
+    cdef Acceptor *a = &core.log.machines.acceptor
     if core_serving(core):
         return core.log.me
     if a.master and a.master != core.log.me and core.now < a.until and core.log.links[a.master][1].up:
@@ -236,7 +236,7 @@ cdef bint core_seal(Core *core) noexcept nogil:
     cdef ValueHead v
     cdef uint64_t size
     cdef uint64_t instance
-    if not core_serving(core) or not (b.count or b.force or core.log.dummy):
+    if not log_may_propose(&core.log) or not (b.count or b.force or core.log.dummy):
         return False
     if log_in_flight(&core.log, &size) >= core.settings.window or size >= FLIGHT_BYTES_MAX:
         return False
@@ -251,7 +251,7 @@ cdef bint core_seal(Core *core) noexcept nogil:
     b.sealed_us = core.now
     core.open = batch_new()
     core.log.dummy = False
-    instance = core.log.coordinator.proposed + 1
+    instance = core.log.machines.reign.proposed + 1
     log_propose(&core.log, &b.body)
     if buf_size(&b.hooks):
         b.instance = instance
@@ -610,7 +610,7 @@ cdef bint core_parse(Core *core, Client *c) noexcept nogil:
 
 cdef bint core_execute(Core *core, Client *c) noexcept nogil:
     # Executes the parsed request; False if it has to wait (and will be tried again).
-    cdef int state
+    cdef bint coming
     cdef uint32_t master
     cdef char moved[320]
     if c.kind == RESP_REPLY:
@@ -623,16 +623,16 @@ cdef bint core_execute(Core *core, Client *c) noexcept nogil:
         c.calling = True
         client_push(&core.calls, c)
         return True
-    state = core.log.coordinator.state
-    if state == SERVING:
+    if core_serving(core):
         if c.forwarded or c.outbox_count:
             return False
         return core_read(core, c) if c.kind == RESP_READ else core_write(core, c)
     if c.pending:
         return False
-    if c.peer and state <= PREPARING:
+    coming = log_opening(&core.log)
+    if c.peer and not coming:
         return core_reply(core, c, ERR_MOVED_ON, strlen(ERR_MOVED_ON))
-    master = core_master(core) if state <= PREPARING and not c.peer else 0
+    master = core_master(core) if not coming and not c.peer else 0
     if master:
         if core.settings.redirect == REDIRECT_MOVED or (core.settings.redirect == REDIRECT_AUTO and c.redirect):
             snprintf(moved, sizeof(moved), "-MOVED %u %s\r\n", fdb_slot(c.data.data), core.addresses[master])
@@ -692,20 +692,18 @@ cdef bint core_write(Core *core, Client *c) noexcept nogil:
 
 cdef void core_release_reads(Core *core) noexcept nogil:
     # The lease check (PML 5.2): after the reads, with a clock sampled after them, before their replies leave.
-    cdef Coordinator *k = &core.log.coordinator
+    cdef Machines *machines = &core.log.machines
     cdef bint covered
-    cdef uint64_t base
     cdef size_t count = buf_size(&core.holds) // sizeof(Client *)
     cdef Client *c
     if not count:
         return
-    covered = coordinator_may_read(k, core.now)
-    base = coordinator_lease_base(k, core.now)
+    covered = reign_may_read(machines, core.now)
     while count:
         count -= 1
         c = client_pop(&core.holds)
         if c.holding and c.alive:
-            if covered or (0 < c.held_since and c.held_since <= base):
+            if covered or (c.held_since and reign_confirmed(machines, c.held_since, core.now)):
                 c.holding = False
                 core_touch(core, c)
             else:
@@ -715,7 +713,7 @@ cdef void core_release_reads(Core *core) noexcept nogil:
         client_unref(c)
     if buf_size(&core.holds) and core.now >= core.nudge_at:
         core.nudge_at = core.now + core.settings.beat_us // 4
-        log_beat(&core.log)
+        log_tick(&core.log, True)
 
 
 # Peers.
@@ -774,7 +772,7 @@ cdef void core_peer_sent(Core *core, uint32_t peer, uint32_t channel, size_t siz
 # Disk.
 cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
     return disk_drain(
-        &core.log.disk, core.log.acceptor.promised, core.log.acceptor.chosen, position, data, sync)
+        &core.log.disk, core.log.machines.acceptor.promised, core.log.machines.acceptor.chosen, position, data, sync)
 
 
 cdef void core_durable(Core *core, uint64_t position) noexcept nogil:

@@ -20,6 +20,7 @@ cdef class Replica:
         s.lease_us = config["lease_us"]
         s.lease_master_us = config["lease_master_us"]
         s.beat_us = config["beat_us"]
+        s.boost_us = config["boost_us"]
         s.election_us = config["election_us"]
         s.window = config["window"]
         s.batch_bytes = config["batch_bytes"]
@@ -186,26 +187,27 @@ cdef class Replica:
         core_read_done(&self.core, position, <const char *>data, len(data))
 
     def status(self) -> dict:
-        cdef Acceptor *a = &self.core.log.acceptor
-        cdef Coordinator *c = &self.core.log.coordinator
+        cdef Machines *machines = &self.core.log.machines
+        cdef Acceptor *a = &machines.acceptor
+        cdef Reign *r = &machines.reign
         cdef bint serving = core_serving(&self.core)
         cdef uint64_t now = self.core.now
-        cdef uint64_t end = coordinator_lease_base(c, now) + c.lease_master_us
-        cdef uint32_t r
+        cdef uint64_t end = reign_base(machines, now) + machines.master
+        cdef uint32_t id
         heard = []
-        for r in range(1, c.replicas + 1):
-            if serving and (r == c.me or now < c.heard[r] + c.lease_us):
-                heard.append(r)
+        for id in range(1, machines.replicas + 1):
+            if serving and (id == machines.me or now < r.heard[id] + machines.lease):
+                heard.append(id)
         return {
-            "role": "master" if serving else "candidate" if c.state > FOLLOWER else "replica",
+            "role": "master" if serving else "candidate" if log_candidate(&self.core.log) else "replica",
             "serving": bool(serving),
             "master": core_master(&self.core),
-            "sequence_number": c.number if c.state >= OPENING else a.promised,
+            "sequence_number": r.number if r.state != REIGN_IDLE else a.promised,
             "epoch": self.core.epoch,
             "instance_committed": a.chosen,
             "instance_applied": self.core.log.applied,
             "lease_us_left": end - now if serving and end > now else 0,
-            "voting": not a.silent,
+            "voting": a.state != ACCEPTOR_SILENT,
             "heard": heard,
             "keys": self.core.store.size,
             "keys_expiring": self.core.store.expiring,
@@ -222,10 +224,28 @@ cdef class Replica:
     def rows(self) -> dict:
         cdef uint32_t i
         rows = {}
-        for i, name in enumerate(ACCEPTOR_ROW_NAMES):
-            rows["acceptor." + name] = self.core.log.acceptor.taken[i]
-        for i, name in enumerate(COORDINATOR_ROW_NAMES):
-            rows["coordinator." + name] = self.core.log.coordinator.taken[i]
+        for i, name in enumerate(ROW_NAMES):
+            rows[name] = self.core.log.machines.taken[i + 1]
+        return rows
+
+    def trace_rows(self, bint on):
+        self.core.log.tracing = on
+        if not on:
+            buf_free(&self.core.log.transitions)
+
+    def drain_rows(self) -> list:
+        cdef Buf *noted = &self.core.log.transitions
+        cdef Transition t
+        cdef uint32_t i
+        rows = []
+        while buf_size(noted):
+            memcpy(&t, noted.data + noted.start, sizeof(Transition))
+            buf_take(noted, sizeof(Transition))
+            changed = {}
+            for i, name in enumerate(SNAPSHOT_NAMES):
+                if t.before[i] != t.after[i]:
+                    changed[name] = (t.before[i], t.after[i])
+            rows.append((t.now, ROW_NAMES[t.row - 1], MESSAGE_NAMES[t.type], changed))
         return rows
 
     def get(self, bytes key):

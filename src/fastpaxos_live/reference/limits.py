@@ -20,3 +20,4 @@ FORWARD_BYTES_MAX = 1 << 20  # requests of one client under way to the master
 GROUP_ALIGN = 64
 GROUP_BYTES_MAX = 256 << 20  # open log bytes; a disk this far behind stops the clients at DISK_BYTES_HIGH
 DISK_BYTES_HIGH = 32 << 20  # log bytes not yet durable, above which clients wait
+TRANSITIONS_MAX = 4096  # rows noted and not drained

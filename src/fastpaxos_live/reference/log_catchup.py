@@ -5,8 +5,7 @@ were applied; learned ones are no votes.
 from collections import deque
 from typing import TYPE_CHECKING
 
-from . import log_acceptor as A
-from . import log_coordinator as C
+from . import log_machines as M
 from .limits import DISK_BYTES_HIGH, FETCH_BYTES
 from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
 
@@ -73,16 +72,14 @@ class CatchUp:
             instance += 1
         self._fetched(peer, instance)
 
-    def on_learn(self, frame: Frame, data: bytes) -> None:
-        if self.log.coordinator.state >= C.OPENING or self.log.disk.backlog() > 2 * DISK_BYTES_HIGH:
+    def on_learn(self, peer: int, frame: Frame, data: bytes) -> None:
+        """A sitting master learns nothing: it knows what it proposed."""
+        log = self.log
+        if log.reign.state != M.REIGN_IDLE or log.disk.backlog() > 2 * DISK_BYTES_HIGH:
             return
-        if self.log.acceptor.on_learn(frame.instance) != A.LEARN_ROW:
-            return
-        self.log.store(self.log.disk.append(data), frame)
-        self.fetch_at = self.log.now
-        self.log.deliver()
-        if self.log.coordinator.state == C.RECOVERING:
-            self.log.recover()
+        if log.learn(peer, frame, data):
+            self.fetch_at = log.now
+            log.settle()
 
     def on_fetched(self, peer: int, frame: Frame) -> None:
         if peer != self.fetch_peer:

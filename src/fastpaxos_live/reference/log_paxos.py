@@ -1,15 +1,14 @@
-"""The fault-tolerant log: acceptor and coordinator joined with frames, the disk, catch-up. PML 3, 4, 5.2.
+"""The fault-tolerant log: the protocol's machines joined with frames, the disk, catch-up. PML 3, 4, 5.2.
 
 Knows no keys and no clients. The host above it gives values to `propose` and gets each chosen value, in order, by
-`deliver`. Decisions are the rows of the two machines; here is only what they ask for.
+`deliver`. Every decision is a row of a machine (spec/); here is only what the rows ask for.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from . import log_acceptor as A
-from . import log_coordinator as C
+from . import log_machines as M
 from .limits import CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, SLOTS
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
@@ -39,6 +38,15 @@ from .log_frame import (
 )
 
 RESEND_MAX = 32  # entries sent again for one WHERE
+RESENDS = 4  # a candidate repeats its PROPOSE this many times within a lease
+
+# Messages as frames, and where a frame carries the field that its header has no place of the same name for.
+FRAME_OF = {
+    M.M_ASK: ASK, M.M_ANSWER: ANSWER, M.M_PROPOSE: PROPOSE, M.M_ENTRY: ENTRY, M.M_PROMISE: PROMISE,
+    M.M_REFUSE: REFUSE, M.M_ACCEPT: ACCEPT, M.M_ACK: ACK, M.M_BEAT: BEAT, M.M_ECHO: ECHO, M.M_WHERE: WHERE,
+    M.M_LEARN: LEARN,
+}  # fmt: skip
+MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
 
 
 class Entry(NamedTuple):
@@ -53,14 +61,22 @@ class Entry(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An answer that waits until a group is durable."""
+    """A message that waits until a group is durable; `to` is the own id for one to the own machines."""
 
     group: int
-    peer: int
-    type: int
-    number: int
-    instance: int
-    sent: int
+    to: int
+    message: M.Message
+
+
+class AtHand(NamedTuple):
+    """The frame an event came with, or the value that is being proposed."""
+
+    data: bytes
+    value: bytes
+    wall: int
+
+
+NOTHING = AtHand(b"", b"", 0)
 
 
 class Link:
@@ -97,30 +113,139 @@ class PaxosLog:
         self.incarnation = config["incarnation"]
         self.beat_us = config["beat_us"]
         self.election_us = config["election_us"]
-        self.acceptor = A.Acceptor(config["lease_us"])
-        self.coordinator = C.Coordinator(
-            self.me, self.replicas, self.incarnation, config["lease_us"], config["lease_master_us"], self.beat_us
-        )
+        self.machines = M.Machines(
+            self, self.replicas, me=self.me, lease=config["lease_us"], master=config["lease_master_us"],
+            beat=self.beat_us, term=config["boost_us"], resend=config["lease_us"] // RESENDS,
+            patience=2 * config["lease_us"], window=SLOTS, room=SLOTS // 2,
+        )  # fmt: skip
+        self.acceptor = self.machines.acceptor
+        self.reign = self.machines.reign
         self.disk = LogDisk(self.seed, self.me, self.incarnation)
         self.links = [[Link(), Link()] for _ in range(self.replicas + 1)]
         self.slots: list[Entry | None] = [None] * SLOTS
+        self.highest = 0  # instance in the log, at any number
         self.index: list[tuple[int, int]] = []  # position and length of the frame of each applied instance
         self.applied = 0
         self.held: deque[Held] = deque()
         self.now = 0
         self.wall = 0
         self.jitter = 0
-        self.beat_at = 0
         self.where_at = 0
         self.where_instance = 0
         self.resend_at = [0] * (self.replicas + 1)
+        self.served = False  # what the host was told last
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
-        # What promises brought in, while PREPARING.
-        self.offers: dict[int, tuple[int, bytes]] = {}  # instance: number, value
-        self.got: list[set[int]] = []
-        self.promises: dict[int, tuple[int, int]] = {}  # replica: mark, highest instance
-        self.walls: list[int] = []
+        self.offers: dict[int, bytes] = {}  # the values that promises brought in
+        self.walls: list[int] = []  # clocks of those that promised
+        self.transitions: deque[tuple[int, int, int, tuple, tuple]] | None = None
+
+    # --- what the machines ask of their host (words.py)
+    def high(self) -> int:
+        return self.highest
+
+    def accepted_at(self, instance: int) -> int:
+        entry = self.slots[instance % SLOTS]
+        return entry.number if entry is not None and entry.instance == instance else 0
+
+    def sent_at(self, instance: int) -> int:
+        return self._entry(instance).sent
+
+    def above(self, number: int) -> int:
+        return (number >> 24) + 1 << 24 | self.me << 16 | self.incarnation
+
+    def owner(self, number: int) -> int:
+        return number >> 16 & 0xFF
+
+    # --- events
+    def step(self, m: M.Message, at_hand: AtHand = NOTHING) -> int:
+        """Every machine takes the event, and what its row asks for is done. Returns the last row taken."""
+        last = M.IGNORED
+        for index in M.TAKEN_BY[m.type]:
+            out: list[M.Action] = []
+            before = M.snapshot(self.machines) if self.transitions is not None else ()
+            row = M.STEPS[index](self.machines, m, out)
+            if row == M.IGNORED:
+                continue
+            last = row
+            if self.transitions is not None:
+                self.transitions.append((self.now, row, m.type, before, M.snapshot(self.machines)))
+            self._took(row, at_hand)
+            for action in out:
+                self._do(action, at_hand)
+        return last
+
+    def event(self, type: int, **fields: int) -> int:
+        """An event of this replica itself."""
+        return self.step(M.Message(type, self.me, self.now, **fields))
+
+    def _took(self, row: int, at_hand: AtHand) -> None:
+        if row == M.ROW_ELECTION_SUSPECT:
+            self.jitter = self.random(self.election_us)
+        elif row == M.ROW_COORDINATOR_STAND:
+            self.offers, self.walls = {}, []
+        elif row in (M.ROW_COORDINATOR_PROMISED, M.ROW_COORDINATOR_ELECTED):
+            self.walls.append(at_hand.wall)
+        elif row == M.ROW_REIGN_BEGIN:
+            self.dummy = False
+            self.host.on_opening(self.walls)
+
+    def _do(self, action: M.Action, at_hand: AtHand) -> None:
+        m = action.message
+        if action.kind == M.SEND:
+            if action.after:
+                self._hold(action.to, m)
+            elif m.type == M.M_ACCEPT:
+                self._send_accept(action.to, m, at_hand)
+            else:
+                self._send(action.to, m)
+        elif action.kind == M.PERSIST:
+            if m.type == M.M_LOGGED:
+                self.disk.append(self.frame(PROMISED, number=m.number))
+                self._hold(self.me, m)
+            else:
+                self.store(self.disk.append(at_hand.data), m, at_hand.value)
+        elif m.type == M.M_KEEP:
+            self.offers[m.instance] = at_hand.value
+        elif m.type == M.M_FETCH:
+            self.catchup.fetch(m.source)
+        elif m.type == M.M_WANT:
+            self.dummy = True
+
+    def settle(self) -> None:
+        """Brings the layer above up to what the machines know by now."""
+        self._role()
+        while self.applied < self.acceptor.chosen:
+            while self.applied < self.acceptor.chosen:
+                self.applied += 1
+                entry = self._entry(self.applied)
+                self.index.append((entry.position, entry.length))
+                self.host.deliver(self.applied, entry.value)
+            self.event(M.M_APPLIED, instance=self.applied)
+            self.event(M.M_GO)
+            self._role()
+
+    def _role(self) -> None:
+        if self.serving() != self.served:
+            self.served = not self.served
+            self.host.on_role()
+
+    def serving(self) -> bool:
+        """Is this replica the master?"""
+        return self.reign.state == M.REIGN_SERVING
+
+    def may_propose(self) -> bool:
+        """Does the master take values now? Not while it gives itself a higher number."""
+        return self.serving() and self.machines.boost.state == M.BOOST_IDLE
+
+    def candidate(self) -> bool:
+        """Does this replica try to become master?"""
+        m = self.machines
+        return m.election.state != M.ELECTION_RESTING or m.coordinator.state != M.COORDINATOR_IDLE or self.opening()
+
+    def opening(self) -> bool:
+        """Was this replica elected, and takes over now?"""
+        return self.machines.coordinator.state == M.COORDINATOR_RECOVERING or self.reign.state == M.REIGN_OPENING
 
     # --- replay
     def replay(self, data: bytes | memoryview) -> int:
@@ -132,30 +257,33 @@ class PaxosLog:
                 return at
             for position, frame in frames:
                 self._replay_frame(position, frame)
-            self.acceptor.replay_promised(promised)
-            self.acceptor.replay_chosen(chosen)
-            self.deliver()
+            self._recall(number=promised, mark=chosen)
             self.disk.replayed(length)
             at += length
+
+    def _recall(self, **fields: int) -> None:
+        # What the rows ask for was done before: it is in the log.
+        M.acceptor_step(self.machines, M.Message(M.M_RECORD, self.me, 0, **fields), [])
+        self.settle()
 
     def _replay_frame(self, position: int, frame: Frame) -> None:
         # An entry was only taken within SLOTS of the chosen mark, a learned one only next to it.
         if frame.type == PROMISED:
-            self.acceptor.replay_promised(frame.number)
+            self._recall(number=frame.number)
             return
-        self.acceptor.replay_chosen(frame.instance - (1 if frame.type == LEARN else SLOTS))
-        self.deliver()
-        self.store(position, frame)
+        self._recall(mark=max(0, frame.instance - (1 if frame.type == LEARN else SLOTS)))
+        m = self._message(MESSAGE_OF[frame.type], self.me, frame)
+        self.store(position, m, frame.payload)
         if frame.type == LEARN:
-            self.acceptor.on_learn(frame.instance)
-            self.deliver()
+            M.acceptor_step(self.machines, m, [])
+            self.settle()
         else:
-            self.acceptor.replay_accept(frame.number, frame.instance)
+            self._recall(number=frame.number, instance=frame.instance)
 
     def start(self, now: int, wall: int) -> None:
         self.now, self.wall = now, wall
-        self.acceptor.restart(now)
         self.jitter = self.random(self.election_us)
+        self.event(M.M_START)
 
     # --- frames out
     def frame(self, type: int, **fields: Any) -> bytes:
@@ -170,53 +298,99 @@ class PaxosLog:
         link.output += frame
         return True
 
-    def _send_all(self, frame: bytes) -> None:
-        for peer in range(1, self.replicas + 1):
-            if peer != self.me:
-                self.send(peer, 0, frame)
+    def _peers(self, to: int) -> list[int]:
+        if to >= M.ALL:
+            return [peer for peer in range(1, self.replicas + 1) if peer != self.me]
+        return [to] if to != self.me else []
 
-    def _hold(self, peer: int, type: int, number: int, instance: int = 0, sent: int = 0) -> None:
-        held = Held(self.disk.frontier(), peer, type, number, instance, sent)
+    def _send(self, to: int, m: M.Message) -> None:
+        """Sends a message; one to the own machines is taken at once, before any that goes out."""
+        if m.type == M.M_WHERE and not self._may_ask_where(m.instance):
+            return
+        if m.type == M.M_PROMISE:
+            self._send_entries(to, m)
+        if to in (self.me, M.ALL):
+            self.step(m, AtHand(b"", b"", self.wall))
+        if m.type not in FRAME_OF:
+            return
+        data = b""
+        for peer in self._peers(to):
+            data = data or self.frame(
+                FRAME_OF[m.type], number=m.number, instance=m.high or m.instance, mark=m.mark, sent=m.sent,
+                extra=self.wall if m.type == M.M_PROMISE else m.promised, flags=int(m.yes))
+            self.send(peer, 0, data)
+
+    def _may_ask_where(self, instance: int) -> bool:
+        if instance == self.where_instance and self.now < self.where_at:
+            return False
+        self.where_instance = instance
+        self.where_at = self.now + self.beat_us // 4
+        return True
+
+    def _send_entries(self, to: int, promise: M.Message) -> None:
+        # All above the chosen mark, in order, before the promise that counts them.
+        for instance in range(promise.mark + 1, promise.high + 1):
+            entry = self._entry(instance)
+            if to == self.me:
+                m = M.Message(
+                    M.M_ENTRY, self.me, self.now, number=promise.number, mark=promise.mark, instance=instance,
+                    accepted=entry.number)
+                self.step(m, AtHand(b"", entry.value, 0))
+            else:
+                self.send(to, 0, self.frame(
+                    ENTRY, number=promise.number, mark=promise.mark, instance=instance, extra=entry.number,
+                    payload=entry.value))
+
+    def _send_accept(self, to: int, m: M.Message, at_hand: AtHand) -> None:
+        value = self._value(m, at_hand)
+        data = self.frame(
+            ACCEPT, number=m.number, instance=m.instance, mark=m.mark, sent=m.sent, payload=value)
+        if to == M.ALL:
+            row = self.step(m, AtHand(data, value, 0))
+            assert row == M.ROW_ACCEPTOR_ACCEPT
+        for peer in self._peers(to):
+            self.send(peer, 0, data)
+
+    def _value(self, m: M.Message, at_hand: AtHand) -> bytes:
+        if m.value == M.SPAN_VALUE:
+            return at_hand.value
+        if m.value == M.SPAN_EPOCH:
+            return self.host.epoch_value(m.number)
+        if m.value == M.SPAN_LOGGED:
+            return self._entry(m.instance).value
+        offer = self.offers.pop(m.instance, b"")
+        if offer:
+            return offer
+        before = self._entry(m.instance - 1).value if m.instance - 1 > self.applied else b""
+        return self.host.gap_value(before)
+
+    # --- the disk
+    def _hold(self, to: int, m: M.Message) -> None:
+        held = Held(self.disk.frontier(), to, m)
         if held.group <= self.disk.durable_group:
             self._release(held)
         else:
             self.held.append(held)
 
     def durable(self, position: int) -> None:
-        """The disk reached this position: answers that waited for it leave; of a run of ACKs only the last."""
+        """The disk reached this position: messages that waited for it leave; of a run of ACKs only the last."""
         if not self.disk.durable(position):
             return
         done = self.disk.durable_group
         while self.held and self.held[0].group <= done:
             held = self.held.popleft()
-            if held.type == ACK and self.held:
+            if held.message.type == M.M_ACK and self.held:
                 after = self.held[0]
-                if after.group <= done and after[1:4] == held[1:4]:
+                if (
+                    after.group <= done and after.to == held.to and after.message.type == M.M_ACK
+                    and after.message.number == held.message.number
+                ):
                     continue
             self._release(held)
+        self.settle()
 
     def _release(self, held: Held) -> None:
-        if held.type == ACK:
-            if held.peer == self.me:
-                self.coordinator.on_ack(self.me, held.number, held.instance, held.sent)
-                self._commit()
-            else:
-                self.send(held.peer, 0, self.frame(
-                    ACK, number=held.number, instance=held.instance, mark=self.acceptor.chosen, sent=held.sent))
-        elif self.acceptor.promised == held.number:
-            if held.peer == self.me:
-                self._own_promise(held.number)
-            else:
-                self._send_promise(held.peer, held.number)
-
-    def _send_promise(self, peer: int, number: int) -> None:
-        high = max(self.acceptor.high, self.acceptor.chosen)
-        for instance in range(self.acceptor.chosen + 1, high + 1):
-            entry = self._entry(instance)
-            self.send(peer, 0, self.frame(
-                ENTRY, number=number, instance=instance, extra=entry.number, payload=entry.value))
-        self.send(peer, 0, self.frame(
-            PROMISE, number=number, instance=high, mark=self.acceptor.chosen, extra=self.wall))
+        self._send(held.to, held.message)
 
     # --- entries
     def _entry(self, instance: int) -> Entry:
@@ -224,184 +398,39 @@ class PaxosLog:
         assert entry is not None and entry.instance == instance
         return entry
 
-    def store(self, position: int, frame: Frame) -> None:
-        self.slots[frame.instance % SLOTS] = Entry(
-            frame.instance, frame.number, frame.sent, frame.payload, position, HEADER_BYTES + len(frame.payload))
-
-    def deliver(self) -> None:
-        while self.applied < self.acceptor.chosen:
-            self.applied += 1
-            entry = self._entry(self.applied)
-            self.index.append((entry.position, entry.length))
-            self.host.deliver(self.applied, entry.value)
-        if self.coordinator.on_applied(self.applied) == C.SERVE_ROW:
-            self.host.on_role()
-
-    def _commit(self) -> None:
-        committed = self.coordinator.committed()
-        if committed > self.acceptor.chosen:
-            self.acceptor.on_chosen(committed)
-            self.deliver()
+    def store(self, position: int, m: M.Message, value: bytes) -> None:
+        self.slots[m.instance % SLOTS] = Entry(
+            m.instance, m.number, m.sent, value, position, HEADER_BYTES + len(value))
+        self.highest = max(self.highest, m.instance)
 
     # --- proposing
     def in_flight(self) -> tuple[int, int]:
         """Instances proposed and not known chosen, and the bytes of their values."""
-        first, last = self.acceptor.chosen + 1, self.coordinator.proposed
+        first, last = self.acceptor.chosen + 1, self.reign.proposed
         return max(0, last - first + 1), sum(len(self._entry(i).value) for i in range(first, last + 1))
 
-    def propose(self, value: bytes) -> int:
-        """Proposes a value at the next instance (OPENING or SERVING only); returns the instance."""
-        c = self.coordinator
-        instance = c.proposed + 1
-        mark = self.acceptor.chosen
-        row = self.acceptor.on_accept(self.me, c.number, instance, mark, self.now)
-        assert row == A.ACCEPT_ROW
-        c.proposed = instance
-        data = self.frame(
-            ACCEPT, number=c.number, instance=instance, mark=mark, sent=self.now, payload=value)
-        position = self.disk.append(data)
-        self.slots[instance % SLOTS] = Entry(instance, c.number, self.now, value, position, len(data))
-        self._send_all(data)
-        self._hold(self.me, ACK, c.number, instance, self.now)
-        return instance
+    def propose(self, value: bytes) -> None:
+        """Proposes a value at the instance `reign.proposed` + 1; only when `may_propose`."""
+        row = self.step(M.Message(M.M_SUBMIT, self.me, self.now), AtHand(b"", value, 0))
+        assert row == M.ROW_REIGN_PROPOSE
+        self.settle()
 
     # --- turn
-    def tick(self) -> None:
-        """Timers, at the time `now`."""
-        a, c = self.acceptor, self.coordinator
-        a.on_tick(self.now)
-        before = c.state
-        row = c.on_tick(self.now, self._granted_until(), self.jitter, a.promised)
-        if row == C.SUSPECT_ROW:
-            self.jitter = self.random(self.election_us)
-            self._ask()
-        elif row == C.AGAIN_ROW:
-            self._propose_all()
-        elif row == C.GIVE_UP_ROW:
-            self.jitter = self.random(self.election_us)
-            if before >= C.OPENING:
-                self.host.on_role()
-        if c.state >= C.OPENING:
-            self._propose_epoch()
-            if self.now >= self.beat_at:
-                self.beat()
-        elif c.state == C.RECOVERING:
-            self.recover()
-
-    def _granted_until(self) -> int:
-        # A grant to oneself doesn't keep from trying again.
-        a = self.acceptor
-        return max(a.quiet, a.until if a.master != self.me else 0)
+    def tick(self, nudge: bool = False) -> None:
+        """Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat."""
+        while self.event(M.M_TICK, jitter=self.jitter, nudge=nudge) != M.IGNORED:
+            nudge = False
+        self.settle()
 
     def wakeup(self) -> int:
-        c = self.coordinator
-        if c.state == C.FOLLOWER:
-            return max(self._granted_until(), c.retry) + self.jitter
-        if c.state >= C.OPENING:
-            return self.beat_at
-        return min(c.deadline, c.resend) if c.state == C.PREPARING else min(c.deadline, self.now + self.beat_us)
-
-    def beat(self) -> None:
-        """A heartbeat: never logged, answered from memory, so that a slow disk costs no lease."""
-        c = self.coordinator
-        self.beat_at = self.now + self.beat_us
-        self.acceptor.on_beat(self.me, c.number, self.acceptor.chosen, self.now)
-        self._send_all(self.frame(
-            BEAT, number=c.number, instance=c.proposed, mark=self.acceptor.chosen, sent=self.now))
-
-    # --- election
-    def _ask(self) -> None:
-        number, chosen = self.coordinator.number, self.acceptor.chosen
-        self._send_all(self.frame(ASK, number=number, mark=chosen))
-        yes = self.acceptor.on_ask(self.me, number, self.now) == A.WOULD_ROW
-        self._answered(self.me, number, yes, chosen)
-
-    def _answered(self, peer: int, number: int, yes: bool, mark: int) -> None:
-        a, c = self.acceptor, self.coordinator
-        row = c.on_answer(peer, number, yes, mark, a.chosen, self.now)
-        if row == C.BEHIND_ROW:
-            self.catchup.fetch(c.marks.index(c.highest_mark()))
-        elif row == C.ASKED_ROW:
-            self.offers, self.promises, self.walls = {}, {}, []
-            self.got = [set() for _ in range(self.replicas + 1)]
-            if a.on_propose(self.me, number, self.now) == A.PROMISE_ROW:
-                self.disk.append(self.frame(PROMISED, number=number))
-                self._hold(self.me, PROMISE, number)
-            else:
-                c.on_refuse(number, a.promised, self.now)
-
-    def _propose_all(self) -> None:
-        self._send_all(self.frame(PROPOSE, number=self.coordinator.number, mark=self.acceptor.chosen))
-
-    def _own_promise(self, number: int) -> None:
-        if self.coordinator.on_own_promise(number, self.now) != C.PREPARE_ROW:
-            return
-        self._propose_all()
-        for instance in range(self.acceptor.chosen + 1, self.acceptor.high + 1):
-            entry = self._entry(instance)
-            self._offer(self.me, instance, entry.number, entry.value)
-        self._promise(self.me, self.acceptor.chosen, self.acceptor.high, self.wall)
-
-    def _offer(self, peer: int, instance: int, number: int, value: bytes) -> None:
-        # The value of the highest number wins, instance by instance.
-        if not self.acceptor.chosen < instance <= self.acceptor.chosen + SLOTS:
-            return
-        self.got[peer].add(instance)
-        if instance not in self.offers or self.offers[instance][0] < number:
-            self.offers[instance] = number, value
-
-    def _promise(self, peer: int, mark: int, high: int, wall: int) -> None:
-        if peer not in self.promises:
-            self.walls.append(wall)
-        self.promises[peer] = mark, high
-        self._count(peer)
-
-    def _count(self, peer: int) -> None:
-        # A promise counts once all its entries are here.
-        if peer not in self.promises:
-            return
-        mark, high = self.promises[peer]
-        first = max(mark, self.acceptor.chosen) + 1
-        if not all(instance in self.got[peer] for instance in range(first, high + 1)):
-            return
-        c = self.coordinator
-        if c.on_promise(peer, c.number, mark, self.now) == C.ELECTED_ROW:
-            self.recover()
-
-    def recover(self) -> None:
-        c = self.coordinator
-        if c.on_chosen(self.acceptor.chosen, self.now) == C.OPEN_ROW:
-            self._open()
-        elif c.state == C.RECOVERING:
-            self.catchup.fetch(c.marks.index(c.target))
-
-    def _open(self) -> None:
-        """Proposes everything open again, values unchanged, no-ops in the gaps, then the epoch instance."""
-        self.host.on_opening(self.walls)
-        self.dummy = False
-        first = self.acceptor.chosen + 1
-        value = b""
-        for instance in range(first, max(self.offers, default=0) + 1):
-            offer = self.offers.get(instance)
-            value = offer[1] if offer else self.host.gap_value(value)
-            self.propose(value)
-        self.offers = {}
-        self._propose_epoch()
-        self.beat()
-        self.host.on_role()
-
-    def _propose_epoch(self) -> None:
-        # Waits while so many entries are open that it would not fit beside them.
-        c = self.coordinator
-        if not c.epoch_instance and c.proposed - self.acceptor.chosen < SLOTS // 2:
-            c.epoch_instance = c.proposed + 1
-            self.propose(self.host.epoch_value(c.number))
-
-    def _foreign(self, granted: bool) -> None:
-        c = self.coordinator
-        before = c.state
-        if c.on_foreign(self.acceptor.promised, granted, self.now) == C.SUPERSEDED_ROW and before >= C.OPENING:
-            self.host.on_role()
+        a, e, c, r = self.acceptor, self.machines.election, self.machines.coordinator, self.reign
+        if c.state != M.COORDINATOR_IDLE:
+            return min(c.deadline, c.resend)
+        if r.state != M.REIGN_IDLE:
+            return min(r.beat, self.machines.boost.at) if self.may_propose() else r.beat
+        if e.state == M.ELECTION_ASKING:
+            return e.deadline
+        return max(e.pause, a.quiet, M.election_granted(self.machines)) + self.jitter
 
     # --- frames in
     def feed(self, peer: int, channel: int, data: bytes) -> bool:
@@ -426,130 +455,52 @@ class PaxosLog:
         del link.input[:at]
         return True
 
+    def _message(self, type: int, sender: int, frame: Frame) -> M.Message:
+        return M.Message(
+            type, sender, self.now, number=frame.number, yes=frame.flags, mark=frame.mark, promised=frame.extra,
+            instance=frame.instance, accepted=frame.extra, high=frame.instance, sent=frame.sent)
+
     def _on_frame(self, peer: int, frame: Frame, data: bytes) -> None:
         type = frame.type
         if type in (ACCEPT, LEARN, ENTRY) and len(frame.payload) < VALUE_BYTES:
             raise BadFrame
-        if type == ACCEPT:
-            self._on_accept(peer, frame, data)
-        elif type == ACK:
-            self.coordinator.on_ack(peer, frame.number, frame.instance, frame.sent)
-            self._commit()
-        elif type == BEAT:
-            self._on_beat(peer, frame)
-        elif type == ECHO:
-            self.coordinator.on_echo(peer, frame.number, frame.sent)
-        elif type == WHERE:
-            self._on_where(peer, frame)
-        elif type == ASK:
-            yes = self.acceptor.on_ask(peer, frame.number, self.now) == A.WOULD_ROW
-            self.send(peer, 0, self.frame(
-                ANSWER, number=frame.number, flags=int(yes), mark=self.acceptor.chosen,
-                extra=self.acceptor.promised))
-        elif type == ANSWER:
-            self.coordinator.seen = max(self.coordinator.seen, frame.extra)
-            self._answered(peer, frame.number, bool(frame.flags), frame.mark)
-        elif type == PROPOSE:
-            self._on_propose(peer, frame)
-        elif type == ENTRY:
-            if self.coordinator.state == C.PREPARING and frame.number == self.coordinator.number:
-                self._offer(peer, frame.instance, frame.extra, frame.payload)
-                self._count(peer)
-        elif type == PROMISE:
-            if self.coordinator.state == C.PREPARING and frame.number == self.coordinator.number:
-                self._promise(peer, frame.mark, frame.instance, frame.extra)
-        elif type == REFUSE:
-            before = self.coordinator.state
-            row = self.coordinator.on_refuse(frame.number, frame.extra, self.now)
-            if row == C.REFUSED_ROW and before >= C.OPENING:
-                self.host.on_role()
-        elif type == FETCH:
+        if type == FETCH:
             self.catchup.on_fetch(peer, frame.instance)
-        elif type == LEARN:
-            self.catchup.on_learn(frame, data)
         elif type == FETCHED:
             self.catchup.on_fetched(peer, frame)
-        else:
+        elif type not in MESSAGE_OF:
             self.host.on_frame(peer, frame)
-
-    def _on_propose(self, peer: int, frame: Frame) -> None:
-        row = self.acceptor.on_propose(peer, frame.number, self.now)
-        if row == A.PROMISE_ROW:
-            self.disk.append(self.frame(PROMISED, number=frame.number))
-            self._foreign(False)
-            self._hold(peer, PROMISE, frame.number)
-        elif row == A.PROMISE_AGAIN_ROW:
-            self._hold(peer, PROMISE, frame.number)
-        else:
-            self._refuse(peer, frame.number)
-
-    def _refuse(self, peer: int, number: int) -> None:
-        self.send(peer, 0, self.frame(
-            REFUSE, number=number, mark=self.acceptor.chosen, extra=self.acceptor.promised))
-
-    def _on_accept(self, peer: int, frame: Frame, data: bytes) -> None:
-        a = self.acceptor
-        if frame.instance > a.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH:
+        elif type == LEARN:
+            self.catchup.on_learn(peer, frame, data)
+        elif type == ACCEPT and self._too_far(frame):
             self.catchup.behind(peer, frame)  # as if the frame had been lost: the disk or catch-up is not so far yet
-            return
-        row = a.on_accept(peer, frame.number, frame.instance, frame.mark, self.now)
-        if row == A.REFUSE_ROW:
-            self._refuse(peer, frame.number)
-            return
-        if row == A.ACCEPT_ROW:
-            self.store(self.disk.append(data), frame)
-        if row in (A.ACCEPT_ROW, A.REPEAT_ROW):
-            self._foreign(True)
-            self.deliver()
-            self._hold(peer, ACK, frame.number, a.last, frame.sent)
+        elif type == WHERE:
+            self._on_where(peer, frame)
         else:
-            self._where(peer, frame.number)
-        self.catchup.behind(peer, frame)
+            m = self._message(MESSAGE_OF[type], peer, frame)
+            self.step(m, AtHand(data, frame.payload, frame.extra))
+            if type in (PROPOSE, ACCEPT, BEAT):
+                self.event(M.M_FOLLOWED)
+                if type != PROPOSE:
+                    self.settle()
+                    self.catchup.behind(peer, frame)
+            self.settle()
 
-    def _on_beat(self, peer: int, frame: Frame) -> None:
-        a = self.acceptor
-        row = a.on_beat(peer, frame.number, frame.mark, self.now)
-        if row == A.REFUSE_ROW:
-            self._refuse(peer, frame.number)
-            return
-        if row == A.RENEW_ROW:
-            self._foreign(True)
-            self.deliver()
-            entered = frame.number == a.reign
-            self.send(peer, 0, self.frame(
-                ECHO, number=frame.number, instance=a.last if entered else 0, mark=a.chosen, sent=frame.sent))
-            if entered and a.last > frame.mark:
-                self._hold(peer, ACK, frame.number, a.last, frame.sent)  # an earlier one may have been lost
-            if frame.instance > (a.last if entered else a.chosen):
-                self._where(peer, frame.number)
-        else:
-            self._where(peer, frame.number)
-        self.catchup.behind(peer, frame)
+    def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
+        """Takes a chosen entry, if it is the next."""
+        m = self._message(M.M_LEARN, peer, frame)
+        return self.step(m, AtHand(data, frame.payload, 0)) == M.ROW_ACCEPTOR_LEARN
 
-    def _where(self, peer: int, number: int) -> None:
-        wanted = self.acceptor.next_instance(number)
-        if wanted == self.where_instance and self.now < self.where_at:
-            return
-        self.where_instance = wanted
-        self.where_at = self.now + self.beat_us // 4
-        self.send(peer, 0, self.frame(
-            WHERE, number=number, instance=wanted, mark=self.acceptor.chosen, extra=self.acceptor.promised))
+    def _too_far(self, frame: Frame) -> bool:
+        return frame.instance > self.acceptor.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH
 
     def _on_where(self, peer: int, frame: Frame) -> None:
-        c = self.coordinator
-        if c.state < C.OPENING or frame.number != c.number:
+        # A follower in a gap mostly lacks what follows it as well.
+        m = self._message(M.M_WHERE, peer, frame)
+        if frame.instance <= self.reign.proposed and self.now < self.resend_at[peer]:
             return
-        if frame.instance > c.proposed:
-            self.dummy = True
-            return
-        entry = self.slots[frame.instance % SLOTS]
-        if entry is None or entry.instance != frame.instance or self.now < self.resend_at[peer]:
-            return
-        self.resend_at[peer] = self.now + self.beat_us // 4
-        for instance in range(frame.instance, min(frame.instance + RESEND_MAX, c.proposed + 1)):
-            entry = self._entry(instance)
-            if entry.number != c.number:
-                return  # not of this reign: the follower fetches it
-            self.send(peer, 0, self.frame(
-                ACCEPT, number=entry.number, instance=instance, mark=self.acceptor.chosen, sent=entry.sent,
-                payload=entry.value))
+        for instance in range(frame.instance, frame.instance + RESEND_MAX):
+            m.instance = instance
+            if self.step(m) != M.ROW_REIGN_RESEND:
+                return
+            self.resend_at[peer] = self.now + self.beat_us // 4

@@ -16,10 +16,8 @@ from .limits import (
     OUTPUT_BYTES_MAX,
     REQUEST_SLACK,
     STALLED_BYTES_MAX,
+    TRANSITIONS_MAX,
 )
-from .log_acceptor import ROWS as ACCEPTOR_ROWS
-from .log_coordinator import FOLLOWER, OPENING, PREPARING, SERVING
-from .log_coordinator import ROWS as COORDINATOR_ROWS
 from .log_frame import (
     EPOCH,
     NOOP,
@@ -28,6 +26,16 @@ from .log_frame import (
     Frame,
     value_encode,
     value_header,
+)
+from .log_machines import (
+    ACCEPTOR_SILENT,
+    MESSAGES,
+    REIGN_IDLE,
+    ROWS,
+    SNAPSHOT,
+    reign_base,
+    reign_confirmed,
+    reign_may_read,
 )
 from .log_paxos import PaxosLog
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
@@ -137,7 +145,7 @@ class Replica:
         return max(self.now, at)
 
     def _serving(self) -> bool:
-        return self.log.coordinator.state == SERVING
+        return self.log.serving()
 
     def _master(self) -> int:
         """The master that can be reached now, 0 if none."""
@@ -212,7 +220,7 @@ class Replica:
     def _seal(self) -> bool:
         """Proposes the open batch, if there is something in it and the window has room."""
         batch, log = self.open, self.log
-        if not self._serving() or not (batch.count or batch.force or log.dummy):
+        if not log.may_propose() or not (batch.count or batch.force or log.dummy):
             return False
         flying, size = log.in_flight()
         if flying >= self.config["window"] or size >= FLIGHT_BYTES_MAX:
@@ -226,7 +234,7 @@ class Replica:
         self.open = Batch()
         log.dummy = False
         if batch.hooks:
-            self.flights[log.coordinator.proposed + 1] = batch
+            self.flights[log.reign.proposed + 1] = batch
         log.propose(value)
         return True
 
@@ -448,16 +456,16 @@ class Replica:
             client.calling = True
             self.calls.append(client)
             return True
-        state = self.log.coordinator.state
-        if state == SERVING:
+        if self._serving():
             if client.forwarded or client.outbox_count:
                 return False
             return self._read(client) if client.kind == READ else self._write(client)
         if client.pending:
             return False
-        if client.peer and state <= PREPARING:
+        coming = self.log.opening()
+        if client.peer and not coming:
             return self._reply(client, ERR_MOVED_ON)
-        master = self._master() if state <= PREPARING and not client.peer else 0
+        master = self._master() if not coming and not client.peer else 0
         if master:
             redirect = self.config["redirect"]
             if redirect == MOVED or redirect == AUTO and client.redirect:
@@ -516,14 +524,13 @@ class Replica:
         """
         if not self.holds:
             return
-        c = self.log.coordinator
-        covered = c.may_read(self.now)
-        base = c.lease_base(self.now)
+        machines = self.log.machines
+        covered = reign_may_read(machines, self.now)
         still = []
         for client in self.holds:
             if not client.holding or not client.alive:
                 continue
-            if covered or 0 < client.held_since <= base:
+            if covered or client.held_since and reign_confirmed(machines, client.held_since, self.now):
                 client.holding = False
                 self.touch(client)
                 continue
@@ -533,7 +540,7 @@ class Replica:
         self.holds = still
         if still and self.now >= self.nudge_at:
             self.nudge_at = self.now + self.config["beat_us"] // 4
-            self.log.beat()
+            self.log.tick(nudge=True)
 
     def on_frame(self, peer: int, frame: Frame) -> None:
         self.forwarding.on_frame(peer, frame)
@@ -578,23 +585,24 @@ class Replica:
 
     # --- looking
     def status(self) -> dict:
-        a, c = self.log.acceptor, self.log.coordinator
+        a, r = self.log.acceptor, self.log.reign
+        machines = self.log.machines
         serving = self._serving()
-        base = c.lease_base(self.now)
+        lease_end = reign_base(machines, self.now) + machines.master
         heard = [
-            r for r in range(1, c.replicas + 1)
-            if serving and (r == self.me or self.now < c.heard[r] + c.lease_us)
+            id for id in range(1, machines.replicas + 1)
+            if serving and (id == self.me or self.now < r.heard[id] + machines.lease)
         ]
         return {
-            "role": "master" if serving else "candidate" if c.state > FOLLOWER else "replica",
+            "role": "master" if serving else "candidate" if self.log.candidate() else "replica",
             "serving": serving,
             "master": self._master(),
-            "sequence_number": c.number if c.state >= OPENING else a.promised,
+            "sequence_number": r.number if r.state != REIGN_IDLE else a.promised,
             "epoch": self.epoch,
             "instance_committed": a.chosen,
             "instance_applied": self.log.applied,
-            "lease_us_left": max(0, base + c.lease_master_us - self.now) if serving else 0,
-            "voting": not a.silent,
+            "lease_us_left": max(0, lease_end - self.now) if serving else 0,
+            "voting": a.state != ACCEPTOR_SILENT,
             "heard": heard,
             "keys": self.store.size,
             "keys_expiring": self.store.expiring,
@@ -609,10 +617,22 @@ class Replica:
         }
 
     def rows(self) -> dict[str, int]:
-        a, c = self.log.acceptor.taken, self.log.coordinator.taken
-        return {f"acceptor.{name}": n for name, n in zip(ACCEPTOR_ROWS, a, strict=True)} | {
-            f"coordinator.{name}": n for name, n in zip(COORDINATOR_ROWS, c, strict=True)
-        }
+        return dict(zip(ROWS, self.log.machines.taken[1:], strict=True))
+
+    def trace_rows(self, on: bool) -> None:
+        if on != (self.log.transitions is not None):
+            self.log.transitions = deque(maxlen=TRANSITIONS_MAX) if on else None
+
+    def drain_rows(self) -> list[tuple[int, str, str, dict[str, tuple[int, int]]]]:
+        noted = self.log.transitions or deque()
+        rows = [
+            (now, ROWS[row - 1], MESSAGES[type], {
+                name: (old, new) for name, old, new in zip(SNAPSHOT, before, after, strict=True) if old != new
+            })
+            for now, row, type, before, after in noted
+        ]  # fmt: skip
+        noted.clear()
+        return rows
 
     def get(self, key: bytes) -> bytes | None:
         return self.store.get(key)
