@@ -19,6 +19,7 @@ class Config(TypedDict, total=False):
     lease_us: int  # how long a grant binds a replica
     lease_master_us: int  # how long the master relies on it: shorter by the drift bound
     beat_us: int  # heartbeat period
+    boost_us: int  # how long a master stays at one number
     election_us: int  # upper end of the random wait on top of the lease
     window: int  # instances in flight, 1..WINDOW_MAX
     batch_bytes: int  # a batch takes operations until it is this large
@@ -128,6 +129,14 @@ class Replica(Protocol):
     def status(self) -> Status: ...
     def rows(self) -> dict[str, int]:
         """How often each named row of the acceptor and the coordinator was taken."""
+
+    def trace_rows(self, on: bool) -> None:
+        """From now on each row taken is noted for `drain_rows`, or no longer; what was noted is forgotten when off."""
+
+    def drain_rows(self) -> list[tuple[int, str, str, dict[str, tuple[int, int]]]]:
+        """The rows taken since the last call, at most the last 4096, rows of a replay apart: the time (boot_us), the
+        row, the message that it took, and each variable that it changed (maps apart) with its values before and after.
+        """
 
     def get(self, key: bytes) -> bytes | None:
         """The stored value, without lease or order: for tests and inspection only."""

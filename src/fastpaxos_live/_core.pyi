@@ -5,5 +5,6 @@ from .reference import probe
 
 Replica: type[_api.Replica]
 Probe: type[probe.Probe]
-ACCEPTOR_ROW_NAMES: tuple[str, ...]
-COORDINATOR_ROW_NAMES: tuple[str, ...]
+ROW_NAMES: tuple[str, ...]
+MESSAGE_NAMES: tuple[str, ...]
+SNAPSHOT_NAMES: tuple[str, ...]

@@ -1,12 +1,21 @@
 """Campaigns: the production objects of both cores under the simulator. Fixed seeds: a failure stays a failure."""
 
+from collections import Counter
+from functools import cache
+
 import pytest
 
+from fastpaxos_live._select import load_core
+from fastpaxos_live.reference import log_machines
 from fastpaxos_live.sim.campaign import Campaign, run_seed, run_seeds
+from fastpaxos_live.sim.plan import PLANS
+from fastpaxos_live.sim.world import World
 
 COMPILED = range(0, 200)
 REFERENCE = range(1000, 1040)
 BOTH = range(0, 20)
+PLANNED = range(0, 40)
+SPECIAL = [plan for plan in PLANS if plan != "swarm"]
 JOBS = 2
 
 # Below these a campaign shows nothing, whatever its result.
@@ -15,17 +24,19 @@ OPERATIONS_MEAN = 500
 FAULTS_MEAN = 15
 FAULT_KINDS = {
     "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way",
-    "pair", "flap", "reset", "wall_jump", "loss", "repeat", "corrupt", "read_fails", "tail_torn",
+    "pair", "flap", "reset", "wall_jump", "relay", "exchange", "loss", "repeat", "corrupt",
+    "read_fails", "tail_torn",
 }  # fmt: skip
 
 
-def campaign(seeds: range, core: str) -> Campaign:
+@cache
+def campaign(seeds: range, core: str, plan: str = "swarm") -> Campaign:
     total = Campaign()
-    for outcome in run_seeds(seeds, core, JOBS):
+    for outcome in run_seeds(seeds, core, JOBS, plan=plan):
         assert outcome.violation or outcome.operations >= OPERATIONS_PER_SEED, f"seed {outcome.seed} did nothing"
         total.add(outcome)
     first = total.violations[0] if total.violations else None
-    assert not first, f"seed {first.seed} of {core}: {first.violation}\n{first.details}"
+    assert not first, f"seed {first.seed} of {core}, {plan}: {first.violation}\n{first.details}"
     assert total.operations >= OPERATIONS_MEAN * len(seeds)
     assert total.faults.total() >= FAULTS_MEAN * len(seeds)
     return total
@@ -34,11 +45,23 @@ def campaign(seeds: range, core: str) -> Campaign:
 def test_200_seeds_of_the_compiled_core() -> None:
     total = campaign(COMPILED, "cython")
     assert FAULT_KINDS <= set(total.faults)
-    assert not [row for row, times in total.rows.items() if not times]
+
+
+@pytest.mark.parametrize("plan", SPECIAL)
+def test_40_seeds_of_a_plan_made_for_one_kind_of_trouble(plan: str) -> None:
+    campaign(PLANNED, "cython", plan)
 
 
 def test_40_seeds_of_the_reference_core() -> None:
     campaign(REFERENCE, "python")
+
+
+def test_every_row_is_taken() -> None:
+    """By all the simulations together; `fastpaxos-live sim --coverage` shows it for some of them."""
+    taken = campaign(COMPILED, "cython").rows + campaign(REFERENCE, "python").rows
+    for plan in SPECIAL:
+        taken += campaign(PLANNED, "cython", plan).rows
+    assert [row for row in log_machines.ROWS if not taken[row]] == []
 
 
 @pytest.mark.parametrize("first", BOTH[::5])
@@ -48,6 +71,25 @@ def test_both_cores_have_the_same_trace(first: int) -> None:
         assert compiled.trace_hash == reference.trace_hash, f"seed {seed}"
         assert compiled.operations == reference.operations > 0
         assert compiled.rows == reference.rows
+
+
+@pytest.mark.parametrize("plan", ["swarm", "restart", "boost"])
+def test_both_cores_take_the_same_rows_and_change_the_same(plan: str) -> None:
+    compiled, reference = rows_taken(3, "cython", plan), rows_taken(3, "python", plan)
+    assert len(compiled) > 1000
+    assert compiled == reference
+
+
+def rows_taken(seed: int, core: str, plan: str) -> list[str]:
+    lines: list[str] = []
+    outcome = World(seed, load_core(core), 3.0, lines.append, PLANS[plan], rows=True).run()
+    assert outcome.violation is None
+    taken = [line for line in lines if line.split()[2] == "row"]
+    # All of them, those of a replay apart: no turn takes as many as are kept.
+    shown = Counter(line.split()[4].partition("(")[0] for line in taken)
+    for row in outcome.rows.keys() - {"acceptor.recall", "acceptor.learn"}:
+        assert shown[row] == outcome.rows[row], row
+    return taken
 
 
 def test_the_same_seed_is_the_same_run() -> None:

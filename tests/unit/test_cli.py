@@ -32,6 +32,8 @@ WRONG_USE = {
     "status 127.0.0.1:7001,": "host:port",
     "sim --seeds none": "none",
     "sim --core rust": "rust",
+    "sim --plan rust": "rust",
+    "sim --seed 1 --rows": "--trace",
 }  # fmt: skip
 
 

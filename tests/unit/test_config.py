@@ -40,6 +40,7 @@ window = 4
 
 [lease]
 replica_ms = 1000
+boost_ms = 60000
 """
 
 
@@ -67,6 +68,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert cell.limits.window == 1
     assert cell.limits.value_bytes_max == 8 << 20
     assert (cell.lease.replica_ms, cell.lease.master_ms) == (600, 500)
+    assert cell.lease.boost_ms == 300_000
 
 
 def test_settings_of_a_replica(tmp_path: Path) -> None:
@@ -78,6 +80,7 @@ def test_settings_of_a_replica(tmp_path: Path) -> None:
     assert config["cell_id"] == 31
     assert config["clients"] == ["127.0.0.1:7001", "localhost:7002"]
     assert (config["lease_us"], config["lease_master_us"]) == (1_000_000, 500_000)
+    assert config["boost_us"] == 60_000_000
     assert (config["seed"], config["incarnation"], config["window"]) == (7, 3, 4)
 
 
@@ -111,6 +114,8 @@ def test_settings_of_a_replica(tmp_path: Path) -> None:
         ("replica_ms = 1000", "master_ms = 571", ["[lease] master_ms", "571", "at most 570"]),
         ("replica_ms = 1000", "master_ms = 600", ["[lease] master_ms"]),
         ("replica_ms = 1000", "beat_ms = 251", ["[lease] beat_ms", "half"]),
+        ("boost_ms = 60000", "boost_ms = 999", ["[lease] boost_ms", ">= 1000"]),
+        ("boost_ms = 60000", "boost_ms = 86400001", ["[lease] boost_ms", "<= 86400000"]),
         ("[cell]", "[cell", ["line 2"]),
     ],
 )

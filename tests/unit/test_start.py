@@ -81,7 +81,7 @@ def test_a_corrupt_log(tmp_path: Path) -> None:
 def test_a_signal_ends_the_replay(tmp_path: Path, handlers: None) -> None:
     storage = Storage(tmp_path, SegmentHeader(7, 1, 9, 0, 2 * CHUNK_BYTES), fresh=True)
     config = {"cell_id": 7, "replica": 1, "replicas": 1, "incarnation": 1, "seed": 1, "clients": [f"{HOST}:1"]}
-    config |= dict.fromkeys(("lease_us", "lease_master_us", "beat_us", "election_us"), 1_000_000)
+    config |= dict.fromkeys(("lease_us", "lease_master_us", "beat_us", "boost_us", "election_us"), 1_000_000)
     config |= {"window": 8, "batch_bytes": 1 << 20, "value_bytes_max": 1 << 20, "redirect": 0}
     config |= {"wait_master_us": 1_000_000, "write_timeout_us": 1_000_000}
     replica = load_core("python").Replica(config)

@@ -17,6 +17,8 @@ cdef inline uint64_t u64_max(uint64_t a, uint64_t b) noexcept nogil:
 cdef inline uint64_t u64_min(uint64_t a, uint64_t b) noexcept nogil:
     return a if a < b else b
 
+cdef int mutant = 0        # of the mutants' copy of the machines
+
 include "../core/xxh64.pyx"
 include "../generated/machines.pxi"
 include "world.pxi"

@@ -348,8 +348,9 @@ cdef class Explorer:
     cdef uint32_t last
 
     def __init__(self, dict limits):
-        """`limits`: the fields of Bounds."""
-        global bounds
+        """`limits`: the fields of Bounds, and which mutant (0: none)."""
+        global bounds, mutant
+        mutant = limits.get("mutant", 0)
         memset(&bounds, 0, sizeof(bounds))
         bounds.instances = limits["instances"]
         bounds.rounds = limits["rounds"]

@@ -8,3 +8,21 @@ class Core(StrEnum):
 
     CYTHON = "cython"
     PYTHON = "python"
+
+
+class LogLevel(StrEnum):
+    """From which level on events are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+
+
+class Plan(StrEnum):
+    """Which mix of load and faults is simulated: a different one for each seed, or one kind of trouble."""
+
+    SWARM = "swarm"
+    RELAY = "relay"
+    LOSSY = "lossy"
+    RESTART = "restart"
+    BOOST = "boost"

@@ -10,7 +10,7 @@ import typer
 
 from .._select import CORES
 from ..server.config import CellConfig, ConfigError, load_config
-from .choices import Core
+from .choices import Core, LogLevel
 from .failure import CommandFailed
 
 PR_SET_PDEATHSIG = 1
@@ -25,6 +25,9 @@ def serve(
     core: Annotated[
         Core | None, typer.Option(help="Which core; else as the file or FASTPAXOS_CORE says.")
     ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="What is logged; debug: also each row of the protocol's machines.")
+    ] = LogLevel.INFO,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when the process that started it ends.")
     ] = False,
@@ -38,7 +41,7 @@ def serve(
     from ..server.main import run  # what it imports the other commands do without
 
     try:
-        code = run(cell, name, new=new, core=chosen)
+        code = run(cell, name, new=new, core=chosen, log_level=log_level.value)
     except ImportError as error:
         raise CommandFailed(f"the core {chosen!r} can't be loaded: {error}") from None
     raise typer.Exit(code)

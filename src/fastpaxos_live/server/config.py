@@ -72,6 +72,7 @@ class Lease(Struct, frozen=True):
     master_ms: Annotated[int, Meta(ge=10, le=600_000)] = 500
     beat_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
     election_ms: Annotated[int, Meta(ge=1, le=600_000)] = 200
+    boost_ms: Annotated[int, Meta(ge=1_000, le=86_400_000)] = 300_000
 
 
 class _Cell(Struct, frozen=True):
@@ -339,6 +340,7 @@ def replica_config(cell: CellConfig, name: str, seed: int, incarnation: int = 1)
         lease_us=cell.lease.replica_ms * 1000,
         lease_master_us=cell.lease.master_ms * 1000,
         beat_us=cell.lease.beat_ms * 1000,
+        boost_us=cell.lease.boost_ms * 1000,
         election_us=cell.lease.election_ms * 1000,
         window=cell.limits.window,
         batch_bytes=cell.limits.batch_bytes,

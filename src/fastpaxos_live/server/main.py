@@ -24,6 +24,7 @@ from .config import CellConfig, ReplicaConfig, replica_config
 from .datadir import DataDir, DataDirError, Identity, check_boot, kernel_boot_id, open_data_dir
 from .edges import EdgeFailed, Hooks, boot_us, load_edge, wall_ms
 from .links import Links
+from .rows import RowLog
 from .sockets import Listener, address_text, raise_file_limit
 from .storage import Storage, StorageError
 
@@ -69,9 +70,9 @@ class StopRequest:
             then()
 
 
-def run(config: CellConfig, name: str, *, new: bool, core: str) -> int:
+def run(config: CellConfig, name: str, *, new: bool, core: str, log_level: str = "info") -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. `new` formats the data directory."""
-    configure_logging()
+    configure_logging(log_level)
     structlog.contextvars.bind_contextvars(replica=name)
     stop = StopRequest()
     try:
@@ -84,9 +85,9 @@ def run(config: CellConfig, name: str, *, new: bool, core: str) -> int:
     return 0
 
 
-def configure_logging() -> None:
-    """One line an event on stderr."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+def configure_logging(level: str = "info") -> None:
+    """One line an event on stderr, from that level on."""
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -196,6 +197,7 @@ class Process:
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.commands = Commands(replica, config, me.name)
         self.admin = Admin(replica, config, me.name)
+        self.rows = RowLog(self.loop, replica)
         self.clients_max = raise_file_limit(config.limits.clients_max)
         names = [member.name for member in config.replicas]
         greeter = Greeter(config.id, names, me.id, data_dir.meta.incarnation)
@@ -225,6 +227,7 @@ class Process:
         """Serve until it shall stop, in good order. Raises EdgeFailed."""
         self.loop.set_exception_handler(self._on_exception)
         stop.on_request(lambda: self.loop.call_soon_threadsafe(self._end))
+        self.rows.start()
         self.replica.start(boot_us(), wall_ms())
         self.edge.start()
         self.links.start()
@@ -240,6 +243,7 @@ class Process:
                 await self.edge.stop()
         except TimeoutError:
             raise EdgeFailed(f"the disk did not finish within {STOP_S:.0f} s") from None
+        self.rows.stop()
         self.storage.close()
 
     def _on_client(self, sock: Any, address: tuple) -> None:

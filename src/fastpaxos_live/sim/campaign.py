@@ -10,23 +10,26 @@ from multiprocessing import get_context
 from xxhash import xxh64
 
 from .._select import load_core
+from .plan import PLANS
 from .world import Outcome, World
 
 CHUNK = 5  # seeds that a worker takes at once
 
 
-def run_seed(seed: int, core: str, seconds: float = 10.0) -> Outcome:
-    """One run of the core called "cython" or "python"."""
-    return World(seed, load_core(core), seconds).run()
+def run_seed(seed: int, core: str, seconds: float = 10.0, plan: str = "swarm") -> Outcome:
+    """One run of the core called "cython" or "python", by one of PLANS."""
+    return World(seed, load_core(core), seconds, draw=PLANS[plan]).run()
 
 
-def run_seeds(seeds: Iterable[int], core: str, jobs: int, seconds: float = 10.0) -> Iterator[Outcome]:
+def run_seeds(
+    seeds: Iterable[int], core: str, jobs: int, seconds: float = 10.0, plan: str = "swarm"
+) -> Iterator[Outcome]:
     """The outcomes in the order of the seeds."""
     if jobs == 1:
-        yield from (run_seed(seed, core, seconds) for seed in seeds)
+        yield from (run_seed(seed, core, seconds, plan) for seed in seeds)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(run_seed, core=core, seconds=seconds), seeds, chunksize=CHUNK)
+        yield from pool.map(partial(run_seed, core=core, seconds=seconds, plan=plan), seeds, chunksize=CHUNK)
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Faults, at random times by the plan's rates, until the world heals."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import trace as t
@@ -8,6 +9,7 @@ from .node import Node
 if TYPE_CHECKING:
     from .world import World
 
+RELAY_US = 1000  # between two looks whether another master serves
 WALL_JUMPS_MS = (-3_600_000, -5_000, -100, 100, 5_000, 3_600_000)
 
 
@@ -167,6 +169,45 @@ class Faults:
         a, b = self._pair()
         self._cut([(a, b), (b, a)], self._leases(0.5, 5))
         return True
+
+    def relay(self) -> bool:
+        """The master is cut off; as soon as another one serves, that one is cut off and the first is back."""
+        return self._relay(lambda first, second: second)
+
+    def exchange(self) -> bool:
+        """As `relay`, but one that elected the new master is cut off: it needs the first one, and what that one has."""
+        nodes = self.world.nodes[1:]
+        return self._relay(lambda first, second: next(node for node in nodes if node not in (first, second)))
+
+    def _relay(self, next_off: Callable[[Node, Node], Node]) -> bool:
+        master = self.master()
+        if master is None or self.world.plan.replicas == 1 or self.world.network.blocked:
+            return False
+        pairs = self._around(master)
+        self.world.network.block(pairs)
+        self._hand_on(master, next_off, pairs, self.world.now + 6 * self.world.plan.lease_us)
+        return True
+
+    def _around(self, node: Node) -> list[tuple[int, int]]:
+        others = [other.id for other in self.world.nodes[1:] if other is not node]
+        return [pair for id in others for pair in ((id, node.id), (node.id, id))]
+
+    def _hand_on(
+        self, first: Node, next_off: Callable[[Node, Node], Node], pairs: list[tuple[int, int]], deadline: int
+    ) -> None:
+        world = self.world
+        second = next((node for node in world.nodes[1:] if node.serving and node is not first), None)
+        if second is None and world.faulty and world.now < deadline:
+            world.after(RELAY_US, self._hand_on, first, next_off, pairs, deadline)
+        elif second is None or not world.faulty:
+            world.network.unblock(pairs)
+        else:
+            world.after(self._leases(0.0, 0.3), self._swap, next_off(first, second), pairs)
+
+    def _swap(self, off: Node, pairs: list[tuple[int, int]]) -> None:
+        self.world.network.unblock(pairs)
+        if self.world.faulty:
+            self._cut(self._around(off), self._leases(1.5, 4))
 
     def flap(self) -> bool:
         """A link goes away and comes back several times."""

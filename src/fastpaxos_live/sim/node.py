@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PPM = 1_000_000
 REPLAY_BYTES = 64 << 10
+CLIENT_ITEMS = ("open_client", "feed_client", "close_client")
 SPINS_MAX = 200  # turns that a replica may ask for without any time passing
 
 
@@ -87,6 +88,7 @@ class Node:
             world.count("tail_" + end.tail)
         self.disk.cut(end.position)
         world.trace.event(world.now, self.id, t.START, end.position, boot, bytes(image[-64:]))
+        core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
         view = world.check.views[self.id]
         view.quiet_until = boot + world.plan.lease_us
@@ -101,7 +103,7 @@ class Node:
             cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=1,
             seed=world.random.getrandbits(64),
             clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
-            lease_us=plan.lease_us, lease_master_us=plan.lease_master_us, beat_us=plan.beat_us,
+            lease_us=plan.lease_us, lease_master_us=plan.lease_master_us, beat_us=plan.beat_us, boost_us=plan.boost_us,
             election_us=plan.election_us, window=plan.window, batch_bytes=plan.batch_bytes, value_bytes_max=1 << 20,
             wait_master_us=plan.wait_master_us, write_timeout_us=plan.write_timeout_us, redirect=plan.redirect,
         )  # fmt: skip
@@ -129,7 +131,12 @@ class Node:
     def count_rows(self) -> None:
         """This life's rows go into the outcome."""
         if self.core is not None:
+            self._show_rows()
             self.world.outcome.rows.update(self.core.rows())
+
+    def _show_rows(self) -> None:
+        if self.world.trace.with_rows:
+            self.world.trace.rows(self.world.now, self.id, self.core.drain_rows())
 
     # --- turns
     def post(self, item: tuple) -> None:
@@ -172,7 +179,7 @@ class Node:
             return
         self.scheduled = False
         self.in_turn = True
-        # The clock is read when everything that will be fed has been received.
+        # The clock is taken when everything of peers and disk that will be fed has been received.
         self.received, self.inbox = self.inbox, []
         boot, wall = self.boot_us(), self.wall_ms()
         world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
@@ -190,7 +197,10 @@ class Node:
 
     def _feed(self, boots: int) -> None:
         if boots == self.boots and self.core is not None:
-            received, self.received = self.received, []
+            # Clients are read when the clock has been taken: what they sent during a stall belongs to this turn.
+            late = [item for item in self.inbox if item[0] in CLIENT_ITEMS]
+            self.inbox = [item for item in self.inbox if item[0] not in CLIENT_ITEMS]
+            received, self.received = self.received + late, []
             for item in received:
                 getattr(self, "_on_" + item[0])(*item[1:])
 
@@ -225,6 +235,7 @@ class Node:
         entries = core.applied()
         if entries:
             check.applied(self.id, entries)
+        self._show_rows()
         status = core.status()
         lease_end = self.true_us(self.boot_us() + status["lease_us_left"])
         serving = status["serving"]

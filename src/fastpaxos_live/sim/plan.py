@@ -12,7 +12,7 @@ LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000)
 
 FAULTS = (
     "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way",
-    "pair", "flap", "reset", "wall_jump",
+    "pair", "flap", "reset", "wall_jump", "relay", "exchange",
 )
 
 DRIFT_PPM_MAX = 40_000  # 4 %: what the shortest margin between the two leases allows, and a little more
@@ -26,6 +26,7 @@ class Plan:
     lease_us: int
     lease_master_us: int
     beat_us: int
+    boost_us: int  # between two boosts of a master's number
     election_us: int
     window: int
     batch_bytes: int
@@ -66,6 +67,7 @@ def draw_plan(random: Random) -> Plan:
         lease_us=lease,
         lease_master_us=lease_master,
         beat_us=beat,
+        boost_us=random.choice((3 * beat, 5 * lease, 600_000_000)),
         election_us=election,
         window=random.choice((1, 2, 4, 16)),
         batch_bytes=random.choice((1 << 20, 1 << 20, 400, 80)),
@@ -106,12 +108,42 @@ def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
     return {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
 
 
-def stale_read_plan(random: Random) -> Plan:
-    """Masters that are cut off, or stand still between two looks at the clock, while readers stay with them."""
+def relay_plan(random: Random) -> Plan:
+    """Masters are cut off one after the other, each as soon as the next one serves, and readers stay with them: stale
+    reads, and values of several reigns at one instance.
+    """
+    window, pipeline = random.choice(((16, 2), (1, 8)))
     return replace(
         draw_plan(random), replicas=3, lease_us=120_000, lease_master_us=100_000, beat_us=15_000, election_us=50_000,
-        redirect=0, wait_master_us=240_000, write_timeout_us=480_000, clients=9, readers=4, pipeline=2, think_us=4000,
-        keys=2, value_bytes=0, delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, split=0.0,
-        corrupt=0.0, disk_us=(80, 300), faults={"partition": 300_000, "stall": 120_000, "pause": 300_000},
+        window=window, batch_bytes=80, redirect=0, wait_master_us=240_000, write_timeout_us=480_000, clients=7,
+        readers=3, pipeline=pipeline, think_us=4000, keys=2, value_bytes=0,
+        delay_us=random.choice(((30, 200), (500, 6000))), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0,
+        split=0.0, corrupt=0.0, disk_us=(200, 4000), faults={"relay": 100_000, "stall": 200_000},
         drift_ppm=(0, 0, 0), wall_offset_ms=(0, 0, 0),
     )  # fmt: skip
+
+
+def lossy_plan(random: Random) -> Plan:
+    """As `relay_plan`, with frames lost and repeated one by one."""
+    return replace(relay_plan(random), lossy=True, loss=0.1, repeat=0.1)
+
+
+def restart_plan(random: Random) -> Plan:
+    """Replicas die and are back at once, alone and together, with much under way to slow disks."""
+    return replace(
+        relay_plan(random), redirect=1, pipeline=2, readers=0, disk_us=(2000, 20_000),
+        faults={"crash_all": 300_000, "quick_restart": 200_000, "crash_sending": 200_000},
+    )  # fmt: skip
+
+
+def boost_plan(random: Random) -> Plan:
+    """Masters take a higher number all the time, also while who is to promise it has many entries of another one."""
+    return replace(
+        relay_plan(random), boost_us=15_000, window=16, pipeline=16, batch_bytes=40, think_us=20_000, keys=24,
+        faults={"exchange": 200_000, "stall": 500_000},
+    )  # fmt: skip
+
+
+PLANS = {
+    "swarm": draw_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
+}  # fmt: skip

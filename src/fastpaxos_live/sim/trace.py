@@ -1,12 +1,12 @@
 """The record of a run: one hash over every call of a replica's interface, and on request a line for each."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 
 from xxhash import xxh64
 
-from ..reference import log_frame
+from ..reference import log_frame, log_machines
 
 EVENTS = (
     "start", "crash", "clock", "turn", "open_peer", "feed_peer", "close_peer", "open_client", "feed_client",
@@ -29,6 +29,15 @@ _EVENT = Struct("<QBBQQ")
 _HEADER = Struct("<13xBBBIIQQQQQ")  # a frame's header from its type on: docs/design.md
 _GAPS = re.compile(rb"[^\x21-\x7e]+")
 
+STATES = {
+    f"{machine}.state": getattr(log_machines, f"{machine.upper()}_STATES")
+    for machine in dict.fromkeys(row.partition(".")[0] for row in log_machines.ROWS)
+}
+NUMBERS = {"promised", "reign", "number", "seen"}  # variables that are sequence numbers
+
+RowTaken = tuple[int, str, str, dict[str, tuple[int, int]]]
+"""One of `drain_rows`."""
+
 Fields = tuple[int, int, int, int, int, int, int, int, int, int]
 """Of a frame: type, sender, flags, length, incarnation, number, instance, mark, sent, extra."""
 
@@ -48,11 +57,12 @@ def frames_of(data: bytes) -> list[tuple[int, int, Fields]]:
 
 
 class Trace:
-    """Hashes events; with `show`, also passes one legible line an event to it."""
+    """Hashes events; with `show`, also passes one legible line an event to it, and with `rows` one a row taken."""
 
-    def __init__(self, show: Callable[[str], None] | None = None) -> None:
+    def __init__(self, show: Callable[[str], None] | None = None, rows: bool = False) -> None:
         self._hash = xxh64()
         self._show = show
+        self.with_rows = rows and show is not None
 
     def event(self, now: int, replica: int, event: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
         """An event at true time `now` (us) at `replica` (0: the whole cell); `a` and `b` depend on the event."""
@@ -62,6 +72,12 @@ class Trace:
             update(data)
         if self._show is not None:
             self._show(line(now, replica, event, a, b, data))
+
+    def rows(self, now: int, replica: int, rows: Iterable[RowTaken]) -> None:
+        """Rows that a replica took in the turn at `now`. They follow from the events: they are not hashed."""
+        if self._show is not None:
+            for row in rows:
+                self._show(row_line(now, replica, *row))
 
     def digest(self) -> str:
         """16 hexadecimal digits."""
@@ -89,3 +105,17 @@ def line(now: int, replica: int, event: int, a: int, b: int, data: bytes) -> str
     else:
         detail = f"{len(data)} bytes" if data else ""
     return f"{now / 1e6:10.6f} r{replica} {EVENTS[event]:<12} {a:>14} {b:>8}  {detail}".rstrip()
+
+
+def value_text(name: str, value: int) -> str:
+    """The value of a machine's variable: a state by its name, a sequence number by its parts."""
+    if name in STATES:
+        return STATES[name][value]
+    return number_text(value) if name.partition(".")[2] in NUMBERS else str(value)
+
+
+def row_line(now: int, replica: int, boot: int, row: str, message: str, changed: dict[str, tuple[int, int]]) -> str:
+    """A row taken, in the columns of `line`: the replica's own clock, and what changed."""
+    detail = " ".join(
+        f"{name}={value_text(name, before)}->{value_text(name, after)}" for name, (before, after) in changed.items())
+    return f"{now / 1e6:10.6f} r{replica} {'row':<12} {boot:>14} {'':>8}  {row}({message}) {detail}".rstrip()

@@ -45,14 +45,16 @@ class Outcome:
 
 
 class World:
-    """A cell, its clients and its faults. `core` is the module whose `Replica` is driven; `show` takes trace lines."""
+    """A cell, its clients and its faults. `core` is the module whose `Replica` is driven; `show` takes trace lines,
+    with `rows` also those of the rows taken.
+    """
 
     def __init__(
         self, seed: int, core: ModuleType, seconds: float = 10.0, show: Callable[[str], None] | None = None,
-        plan: Plan | None = None,
+        draw: Callable[[Random], Plan] = draw_plan, rows: bool = False,
     ) -> None:
         self.random = Random(seed)
-        self.plan = draw_plan(self.random) if plan is None else plan
+        self.plan = draw(self.random)
         self.new_replica: Callable[[Config], Replica] = core.Replica
         self.outcome = Outcome(seed)
         self.count = self._counter(self.outcome.faults)
@@ -65,7 +67,7 @@ class World:
         self.completed = 0
         self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
         self.history: list = []
-        self.trace = Trace(show)
+        self.trace = Trace(show, rows)
         self.check = CellCheck(self.plan.replicas)
         self.cell_id = self.random.getrandbits(64) | 1
         self._events: list[tuple[int, int, Callable, tuple]] = []

@@ -4,6 +4,10 @@ The file that includes the result has before it: uint32_t, uint64_t, memset, u64
 many open instances a map holds); and after it the host's `host_NAME(Machines *s, ...)` for each pure function.
 """
 
+import ast
+from collections.abc import Sequence
+from typing import Any
+
 from .emit import Emitter, actions_max, constant, row_id, source_note, state_id
 from .ir import Definition, Row, Type, Unit
 
@@ -84,7 +88,38 @@ cdef inline void out_echo(Machines *s, Out *out, const Message *m) noexcept nogi
 
 
 class CythonEmitter(Emitter):
-    """Writes one file to include."""
+    """Writes one file to include. With `variants`, functions that differ in one are there for each of them.
+
+    Then `mutant`, a C integer of the including file, says which variant (1, 2, ...) is meant, 0 for none.
+    """
+
+    def __init__(self, unit: Unit, variants: Sequence[Unit] = ()) -> None:
+        super().__init__(unit)
+        self.variants = variants
+
+    def differing(self, name: str, part: str) -> list[tuple[int, Any]]:
+        """The variants in which this part of a row or a definition is another."""
+        found = []
+        for number, variant in enumerate(self.variants, 1):
+            machine = variant.machines[self.machine.key]
+            mine, its = (next((x for x in (*m.rows, *m.definitions.values()) if x.name == name), None)
+                         for m in (self.machine, machine))
+            assert mine is not None and its is not None and type(mine) is type(its)
+            if isinstance(mine, Row) and (mine.states, mine.events, mine.otherwise) != (
+                its.states, its.events, its.otherwise
+            ):
+                raise ValueError(f"variant {number} changes when {name} is tried: only what it does can vary")
+            if dump(getattr(mine, part)) != dump(getattr(its, part)):
+                found.append((number, its))
+        return found
+
+    def choose(self, name: str, arguments: str, variants: list[tuple[int, Any]], value: bool) -> None:
+        for number, _ in variants:
+            self.line(f"if mutant == {number}:", 1)
+            call = f"{self.machine.key}_{name}_{number}({arguments})"
+            self.line(f"return {call}" if value else call, 2)
+            if not value:
+                self.line("return", 2)
 
     def variable(self, key: str, name: str) -> str:
         return f"s.{key}.{name}"
@@ -206,16 +241,24 @@ class CythonEmitter(Emitter):
             self.line(f"# {note}")
         self.line(f"cdef {inline}{result} {self.machine.key}_{name}({parameters}) noexcept nogil:")
 
-    def definition(self, definition: Definition) -> None:
+    def definition(self, definition: Definition, number: int = 0) -> None:
         self.self_name = definition.self_name
+        part = "result" if definition.result is not None else "body"
+        variants = [] if number else self.differing(definition.name, part)
+        for other, variant in variants:
+            self.definition(variant, other)
+        name = f"{definition.name}_{number}" if number else definition.name
         parameters = "Machines *s" + (", const Message *m" if definition.takes_message else "")
         parameters += "".join(f", {C_TYPES[t.name]} {n}" for n, t in definition.parameters.items())
+        arguments = ", ".join(["s", *(["m"] if definition.takes_message else []), *definition.parameters])
         note = f"{self.machine.file.name}:{definition.line}"
         if definition.result is not None:
-            self.function("uint64_t", definition.name, parameters, note)
+            self.function("uint64_t", name, parameters, note)
+            self.choose(name, arguments, variants, True)
             self.line(f"return {self.expr(definition.result)}", 1)
             return
-        self.function("void", definition.name, parameters + ", Out *out", note)
+        self.function("void", name, parameters + ", Out *out", note)
+        self.choose(name, arguments + ", out", variants, False)
         self.body(definition.body)
 
     def body(self, body: list) -> None:
@@ -227,13 +270,26 @@ class CythonEmitter(Emitter):
 
     def row(self, row: Row) -> None:
         self.self_name = row.self_name
-        note = f"{self.machine.file.name}:{row.line}"
-        parameters = "Machines *s, const Message *m"
-        if row.guard:
-            self.function("bint", f"{row.name}_when", parameters, note)
-            conjuncts = [self.inner(c) if len(row.guard) > 1 else self.expr(c) for c in row.guard]
-            self.line(f"return {' and '.join(conjuncts)}", 1)
-        self.function("void", row.name, parameters + ", Out *out", f"{note}  {row.text}".rstrip())
+        guards = self.differing(row.name, "guard")
+        if row.guard or guards:
+            for number, variant in guards:
+                self.guard(variant, f"{row.name}_when_{number}", [])
+            self.guard(row, f"{row.name}_when", guards)
+        bodies = self.differing(row.name, "body")
+        for number, variant in bodies:
+            self.effects(variant, f"{row.name}_{number}", [])
+        self.effects(row, row.name, bodies)
+
+    def guard(self, row: Row, name: str, variants: list[tuple[int, Any]]) -> None:
+        self.function("bint", name, "Machines *s, const Message *m", f"{self.machine.file.name}:{row.line}")
+        self.choose(name, "s, m", variants, True)
+        conjuncts = [self.inner(c) if len(row.guard) > 1 else self.expr(c) for c in row.guard]
+        self.line(f"return {' and '.join(conjuncts) or True}", 1)
+
+    def effects(self, row: Row, name: str, variants: list[tuple[int, Any]]) -> None:
+        note = f"{self.machine.file.name}:{row.line}  {row.text}".rstrip()
+        self.function("void", name, "Machines *s, const Message *m, Out *out", note)
+        self.choose(name, "s, m, out", variants, False)
         self.body(row.body)
 
     def condition(self, row: Row) -> str:
@@ -242,7 +298,7 @@ class CythonEmitter(Emitter):
         if len(row.states) < len(machine.states):
             tests = [f"state == {state_id(machine, name)}" for name in row.states]
             parts.append(f"({' or '.join(tests)})" if len(tests) > 1 else tests[0])
-        if row.guard:
+        if row.guard or self.differing(row.name, "guard"):
             parts.append(f"{machine.key}_{row.name}_when(s, m)")
         return " and ".join(parts)
 
@@ -360,6 +416,11 @@ class CythonEmitter(Emitter):
         self.line("n += 1", depth)
 
 
-def emit_cython(unit: Unit) -> str:
+def dump(part: Any) -> str:
+    """A text that is the same for the same code, wherever it stands."""
+    return ";".join(ast.dump(node) for node in part) if isinstance(part, list) else part and ast.dump(part) or ""
+
+
+def emit_cython(unit: Unit, variants: Sequence[Unit] = ()) -> str:
     """The unit as a file for Cython's `include`."""
-    return CythonEmitter(unit).emit()
+    return CythonEmitter(unit, variants).emit()

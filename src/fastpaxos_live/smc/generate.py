@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..check.mutants import MUTANTS
 from .compile import compile_files
 from .emit_cython import emit_cython
 from .emit_python import emit_python
@@ -20,6 +21,7 @@ def generate() -> None:
         ("__init__.py", '"""Made by the build from spec/."""\n'),
         ("machines.py", emit_python(unit)),
         ("machines.pxi", emit_cython(unit)),
+        ("mutants.pxi", emit_cython(unit, [mutant.unit(SPECS) for mutant in MUTANTS])),
     ):
         path = GENERATED / name
         if not path.exists() or path.read_text() != text:

@@ -1,0 +1,17 @@
+# expect: 1: a message names its sender by the setting `me`: add me: setting[Replica]
+from fastpaxos_live.smc.language import *
+
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number

@@ -1,0 +1,19 @@
+# expect: 13: ping assigns durable 'high' and persists nothing: add persist(m)
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+
+@machine("off", "on")
+class Node:
+    high: durable[Number]
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping): become("off")
+    def pong(a, m: Pong):
+        when(m.number > a.high)
+        reply(Pong(m.number, m.now))
+    ignore(Pong)
