@@ -42,7 +42,7 @@ if sys.byteorder != "little":
     sys.exit("fastpaxos_live: frames and files are little-endian, and so must this machine be")
 
 sys.path.insert(0, "src")
-from fastpaxos_live.smc.generate import generate  # noqa: E402
+from fastpaxos_live._generate import generate  # noqa: E402
 from fastpaxos_live.smc.ir import SpecError  # noqa: E402
 
 try:
@@ -50,10 +50,14 @@ try:
 except SpecError as error:
     sys.exit(str(error))
 
+explored = [*included("check"), *included("generated"), PACKAGE / "core/xxh64.pyx"]
+
 setup(
     ext_modules=cythonize(
         [
             extension("fastpaxos_live._core", "_core.pyx", included("core") + included("generated")),
+            extension("fastpaxos_live.check._explore", "check/_explore.pyx", explored),
+            extension("fastpaxos_live.check._mutants", "check/_mutants.pyx", explored),
             extension(
                 "fastpaxos_live.server._edge",
                 "server/_edge.pyx",

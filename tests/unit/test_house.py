@@ -31,12 +31,14 @@ MAY_IMPORT = {
     "_reference": {"reference"},
     "generated": set(),
     "spec": {"smc", "spec"},
+    "check": {"check", "sim", "smc", "spec"},
+    "_generate": {"check", "smc", "spec"},
     "smc": {"smc"},
     "reference": {"generated", "reference"},
     "log": BOTTOM | {"log"},
     "db": BOTTOM | {"log", "db"},
     "server": BOTTOM | {"log", "db", "server", "__init__"},
-    "sim": BOTTOM | {"log", "db", "sim", "smc", "__init__"},
+    "sim": BOTTOM | {"log", "db", "sim", "smc", "spec", "__init__"},
     "testing": set(),
 }
 BELOW_SERVER = ("_api", "_reference", "_select", "generated", "spec", "reference", "log", "db")

@@ -17,7 +17,7 @@ from fastpaxos_live.smc.compile import compile_files
 from fastpaxos_live.smc.emit_cython import emit_cython
 from fastpaxos_live.smc.emit_docs import emit_docs
 from fastpaxos_live.smc.emit_python import emit_python
-from fastpaxos_live.smc.generate import SPECS
+from fastpaxos_live.spec import SPECS
 from fastpaxos_live.smc.ir import SpecError
 
 ROOT = Path(__file__).parents[2]

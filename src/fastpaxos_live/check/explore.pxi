@@ -105,7 +105,6 @@ cdef void node_normalize(Node *n) noexcept nogil:
     if s.reign.beat <= n.clock:
         s.reign.beat = 0
     s.boost.at = 200                             # CHALLENGE leads to boosts instead
-    memset(&s.election, 0, sizeof(Election))
     if s.acceptor.until <= n.clock:
         s.acceptor.until = 0
         s.acceptor.master = 0
@@ -186,7 +185,8 @@ cdef void world_init(World *w) noexcept nogil:
 
 # What can happen next.
 cdef bint may_stand(World *w, Node *n) noexcept nogil:
-    return host_above(&n.machines, u64_max(n.machines.acceptor.promised, n.machines.election.seen)) >> 2 <= bounds.rounds
+    cdef uint64_t number = u64_max(n.machines.acceptor.promised, n.machines.election.seen)
+    return host_above(&n.machines, number) >> 2 <= bounds.rounds
 
 
 cdef bint fits(Node *n) noexcept nogil:
@@ -226,7 +226,10 @@ cdef bint possible(World *w, uint32_t kind, uint32_t r, uint32_t arg) noexcept n
             bounds.teach and arg and arg != r and w.nodes[arg].applied > s.acceptor.chosen
         )
     if kind == CHALLENGE:
-        return s.reign.state == REIGN_SERVING and s.boost.state == BOOST_IDLE and w.boosts < bounds.boosts
+        return (
+            s.reign.state == REIGN_SERVING and s.boost.state == BOOST_IDLE and w.boosts < bounds.boosts
+            and (not arg or w.nodes[arg].machines.acceptor.promised > s.reign.number)
+        )
     if kind == PASS:
         if n.clock >= bounds.ticks:
             return False
@@ -282,9 +285,11 @@ cdef void world_act(World *w, uint32_t kind, uint32_t r, uint32_t arg) noexcept 
     elif kind == CHALLENGE:
         w.boosts += 1
         m.type = M_REFUSE
-        m.sender = 1 + r % NODES
+        # By a replica that promised a higher number; from nobody: it boosts because it is time to.
+        m.sender = arg if arg else 1 + r % NODES
         m.number = s.reign.number
-        m.promised = s.reign.number + 1
+        m.promised = w.nodes[arg].machines.acceptor.promised if arg else s.reign.number + 1
+        s.election.seen = u64_max(s.election.seen, w.nodes[arg].machines.acceptor.promised if arg else 0)
         world_step(w, n, &m, at)
     elif kind == PASS:
         n.clock += 1
@@ -342,6 +347,7 @@ cdef class Explorer:
     cdef Bounds limits
     cdef readonly uint64_t states
     cdef readonly uint64_t transitions
+    cdef readonly uint64_t discarded     # steps beyond the bounds of the world
     cdef readonly uint32_t depth
     cdef readonly bint complete
     cdef readonly str violation
@@ -425,7 +431,7 @@ cdef class Explorer:
         world_unpack(&self.world, state)
         for kind in range(SYNC, HOLD + 1):
             for r in range(1, NODES + 1):
-                for arg in range(NODES + 1 if kind == TEACH else 1):
+                for arg in range(NODES + 1 if kind == TEACH or kind == CHALLENGE else 1):
                     if possible(&self.world, kind, r, arg):
                         if not self.follow(id, kind, r, arg):
                             return False
@@ -434,9 +440,14 @@ cdef class Explorer:
 
     cdef bint follow(self, uint32_t id, uint32_t kind, uint32_t r, uint32_t arg) noexcept nogil:
         cdef uint32_t action = kind | r << 8 | arg << 16
+        global beyond
         self.transitions += 1
         world_act(&self.world, kind, r, arg)
         world_calm(&self.world)
+        if beyond:
+            beyond = False
+            self.discarded += 1
+            return True
         if self.visit(id, action) < 0:
             fail(b"no memory")
         if broken != NULL:
@@ -474,7 +485,7 @@ cdef class Explorer:
         if broken != NULL:
             self.violation = broken.decode()
         else:
-            self.complete = True
+            self.complete = not self.discarded
 
     def rows(self):
         """How often each row was taken."""

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..server.config import ConfigError
+from .check import check_command
 from .failure import CommandFailed
 from .serve import serve
 from .sim import sim
@@ -46,6 +47,7 @@ app.command()(up)
 app.command()(serve)
 app.command()(status)
 app.command()(sim)
+app.command("check")(check_command)
 
 
 def main() -> NoReturn:

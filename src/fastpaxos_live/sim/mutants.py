@@ -12,8 +12,8 @@ from types import ModuleType
 
 from .. import reference
 from ..smc.emit_python import emit_python
-from ..smc.generate import SPECS
-from ..smc.parse import parse
+from ..smc.mutate import SpecMutant
+from ..spec import SPECS
 
 SPEC = "spec/"
 _numbers = count(1)
@@ -43,9 +43,7 @@ def load_mutant(old: str, new: str, module: str) -> ModuleType:
     """
     folder = Path(reference.__file__).parent
     if module.startswith(SPEC):
-        path = next(path for path in SPECS if path.stem == module.removeprefix(SPEC))
-        text = _changed(path, old, new)
-        source = emit_python(parse(SPECS, lambda file: text if file == path else file.read_text(encoding="utf-8")))
+        source = emit_python(SpecMutant("", module.removeprefix(SPEC), old, new).unit(SPECS))
         module = "log_machines"
     else:
         source = _changed(folder / f"{module}.py", old, new)

@@ -1,6 +1,7 @@
-"""What the emitters share: expressions and statements are walked once, here; a language says how each thing is written."""
+"""What the emitters share: expressions and statements are walked here, a language says how each thing is written."""
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from .ir import Definition, Machine, Row, Type, Unit
@@ -10,7 +11,8 @@ COMPARE = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">
 
 def constant(name: str) -> str:
     """`PromiseAgain` and `promise_again` as a constant."""
-    return "".join("_" + c if c.isupper() and i and not name[i - 1].isupper() else c for i, c in enumerate(name)).upper()
+    parts = ["_" + c if c.isupper() and i and not name[i - 1].isupper() else c for i, c in enumerate(name)]
+    return "".join(parts).upper()
 
 
 def row_id(machine: Machine, row: Row) -> str:
@@ -23,11 +25,8 @@ def state_id(machine: Machine, state: str) -> str:
     return f"{machine.key}_{state}".upper()
 
 
-class Emitter:
+class Emitter(ABC):
     """Base of the languages. `machine` and `self_name` are those of the function being written."""
-
-    suffix = ""  # of a statement
-    none = "pass"
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
@@ -39,27 +38,33 @@ class Emitter:
         self.lines.append("    " * depth + text if text else "")
 
     # --- what a language says
-    def variable(self, key: str, name: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def variable(self, key: str, name: str) -> str: ...
 
     def setting(self, name: str) -> str:
         return f"s.{name.lower()}"
 
-    def map_get(self, map: str, key: str, type: Type) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def map_get(self, map: str, key: str, type: Type) -> str: ...
 
-    def map_set(self, map: str, key: str, value: str, type: Type) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def map_set(self, map: str, key: str, value: str, type: Type) -> str: ...
 
-    def clear(self, map: str, type: Type) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def clear(self, map: str, type: Type) -> str: ...
 
-    def action(self, kind: str, to: str, after: bool, message: str, fields: list[tuple[str, str]]) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def extreme(self, name: str, args: list[str]) -> str: ...
 
+    @abstractmethod
+    def pure(self, name: str, args: list[str]) -> str: ...
+
+    @abstractmethod
+    def action(self, kind: str, to: str, after: bool, message: str, fields: list[tuple[str, str]]) -> list[str]: ...
+
+    @abstractmethod
     def echo(self) -> list[str]:
         """persist(m)"""
-        raise NotImplementedError
 
     # --- expressions
     def type_of_map(self, node: ast.expr) -> Type:
@@ -85,7 +90,7 @@ class Emitter:
                 return self.setting(name)
             case ast.Name(name) if name in self.unit.spans:
                 return f"SPAN_{name}"
-            case ast.Name(name):
+            case ast.Name(name):  # a parameter; ALL and OTHERS are called so in the generated code
                 return name
             case ast.Attribute(ast.Name("m"), field):
                 return f"m.{field}"
@@ -132,14 +137,8 @@ class Emitter:
     def one(self, replica: str) -> str:
         return f"(1 << {replica})"
 
-    def extreme(self, name: str, args: list[str]) -> str:
-        raise NotImplementedError
-
     def kth(self, map: str, own: list[str]) -> str:
         return f"machines_kth(s, {', '.join([map, *own])})"
-
-    def pure(self, name: str, args: list[str]) -> str:
-        raise NotImplementedError
 
     def call(self, definition: Definition, args: list[ast.expr], effects: bool) -> str:
         written = [self.expr(a) for a in args if not (isinstance(a, ast.Name) and a.id == "m")]
@@ -150,7 +149,7 @@ class Emitter:
     def statements(self, body: list[ast.stmt]) -> Iterator[tuple[int, str]]:
         """Depth and text of each line."""
         if not body:
-            yield 0, self.none
+            yield 0, "pass"
         for statement in body:
             match statement:
                 case ast.Assign(targets, value):
@@ -188,8 +187,7 @@ class Emitter:
             case ast.Call(ast.Name("become"), [ast.Constant(str(state))]):
                 yield f"{self.variable(self.machine.key, 'state')} = {state_id(self.machine, state)}"
             case ast.Call(ast.Name("send"), [to, ast.Call(ast.Name(name), args)]):
-                all_of = isinstance(to, ast.Name) and to.id in ("ALL", "OTHERS")
-                yield from self.made("SEND", to.id if all_of else self.expr(to), bool(after), name, args)  # type: ignore
+                yield from self.made("SEND", self.expr(to), bool(after), name, args)
             case ast.Call(ast.Name("reply"), [ast.Call(ast.Name(name), args)]):
                 yield from self.made("SEND", "m.sender", bool(after), name, args)
             case ast.Call(ast.Name("persist"), []):

@@ -1,7 +1,8 @@
 """Cython without the GIL, for the compiled core: one flat struct of state, a C function a row.
 
-The file that includes the result has before it: uint32_t, uint64_t, memset, u64_max, u64_min; the constants REPLICAS_MAX and SLOTS (how
-many open instances a map holds); and after it the host's `host_NAME(Machines *s, ...)` for each pure function.
+The file that includes the result has before it uint32_t, uint64_t, memset, u64_max, u64_min and the constants
+REPLICAS_MAX and SLOTS (how many open instances a map holds), and after it the host's `host_NAME(Machines *s, ...)` for
+each pure function.
 """
 
 import ast
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .emit import Emitter, actions_max, constant, row_id, source_note, state_id
-from .ir import Definition, Row, Type, Unit
+from .ir import Definition, Machine, Row, Type, Unit
 
 C_TYPES = {
     "Number": "uint64_t", "Instance": "uint64_t", "Time": "uint64_t", "Replica": "uint32_t", "Replicas": "uint32_t",
@@ -102,11 +103,10 @@ class CythonEmitter(Emitter):
         found = []
         for number, variant in enumerate(self.variants, 1):
             machine = variant.machines[self.machine.key]
-            mine, its = (next((x for x in (*m.rows, *m.definitions.values()) if x.name == name), None)
-                         for m in (self.machine, machine))
-            assert mine is not None and its is not None and type(mine) is type(its)
-            if isinstance(mine, Row) and (mine.states, mine.events, mine.otherwise) != (
-                its.states, its.events, its.otherwise
+            mine, its = named(self.machine, name), named(machine, name)
+            assert type(mine) is type(its)
+            if isinstance(mine, Row) and isinstance(its, Row) and (
+                (mine.states, mine.events, mine.otherwise) != (its.states, its.events, its.otherwise)
             ):
                 raise ValueError(f"variant {number} changes when {name} is tried: only what it does can vary")
             if dump(getattr(mine, part)) != dump(getattr(its, part)):
@@ -342,7 +342,8 @@ class CythonEmitter(Emitter):
         self.line()
         self.line()
         for what, extra in (("step", ", Out *out"), ("candidates", "")):
-            self.line(f"cdef int machines_{what}(uint32_t machine, Machines *s, const Message *m{extra}) noexcept nogil:")
+            parameters = f"uint32_t machine, Machines *s, const Message *m{extra}"
+            self.line(f"cdef int machines_{what}({parameters}) noexcept nogil:")
             for index, key in enumerate(keys):
                 self.line(f"if machine == {index}:", 1)
                 self.line(f"return {key}_{what}(s, m{', out' if extra else ''})", 2)
@@ -414,6 +415,11 @@ class CythonEmitter(Emitter):
         cast = f"<{kind}>" if kind != "uint64_t" else ""
         self.line(f"{place} = {cast}{array}[n]" if loading else f"{array}[n] = {place}", depth)
         self.line("n += 1", depth)
+
+
+def named(machine: Machine, name: str) -> Row | Definition:
+    """Its row or definition of that name."""
+    return next((row for row in machine.rows if row.name == name), None) or machine.definitions[name]
 
 
 def dump(part: Any) -> str:

@@ -1,7 +1,7 @@
 """Plain Python, for the reference core: a function a row, one class a machine."""
 
 from .emit import Emitter, constant, row_id, source_note, state_id
-from .ir import Definition, Machine, Row, Type, Unit
+from .ir import Definition, Row, Type, Unit
 
 HEAD = '''
 SEND, PERSIST, EFFECT = range(3)  # kinds of actions
@@ -220,7 +220,7 @@ class PythonEmitter(Emitter):
         self.line()
         self.line()
         self.line(f"def {machine.key}_step(s, m, out):")
-        self.line(f'"""Takes the event with the one row that fits; returns the row, or IGNORED."""', 1)
+        self.line('"""Takes the event with the one row that fits; returns the row, or IGNORED."""', 1)
         self.line(f"state = s.{machine.key}.state", 1)
         self.line("type = m.type", 1)
         for number, event in enumerate(machine.events()):

@@ -152,8 +152,9 @@ class _Parser:
 
     def variable(self, machine: Machine, name: str, kind: ast.expr, line: int) -> None:
         storage = "volatile"
-        if isinstance(kind, ast.Subscript) and isinstance(kind.value, ast.Name) and kind.value.id in ("durable", "lazy"):
-            storage, kind = kind.value.id, kind.slice
+        match kind:
+            case ast.Subscript(ast.Name("durable" | "lazy" as storage), kind):
+                pass
         if name in machine.variables or name == "state":
             self.fail(kind, f"variable {name} is declared twice" if name != "state" else "`state` is there by itself")
         machine.variables[name] = Variable(name, self.type(kind), storage, line, self.comment(line))

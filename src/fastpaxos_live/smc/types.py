@@ -45,7 +45,8 @@ class Typer:
 
     def check(self) -> None:
         """Raises SpecError at the first thing that is wrong."""
-        for self.machine in self.unit.machines.values():
+        for machine in self.unit.machines.values():
+            self.machine = machine
             for definition in self.machine.definitions.values():
                 scope = Scope(
                     self.machine, definition.self_name,
@@ -156,7 +157,8 @@ class Typer:
                 self.call(call, definition, scope)
             case _:
                 near = get_close_matches(name, ("become", "send", "reply", "persist", *self.unit.messages), 1)
-                self.fail(call, f"{ast.unparse(call.func)} is no action" + (f"; did you mean {near[0]}?" if near else ""))
+                more = f"; did you mean {near[0]}?" if near else ""
+                self.fail(call, f"{ast.unparse(call.func)} is no action{more}")
 
     def persist(self, call: ast.Call, scope: Scope) -> None:
         match call.args:
