@@ -1,22 +1,30 @@
 """What users meet is documented: commands, options, settings, fields; and the documents' links."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
 
 from fastpaxos_live import __version__, _api
+from fastpaxos_live.check import scopes
 from fastpaxos_live.cli import app
+from fastpaxos_live.generated.machines import ROWS
 from fastpaxos_live.server import config
 from fastpaxos_live.server.command_table import COMMANDS
 from fastpaxos_live.server.info import Counters, View, info_text
 from fastpaxos_live.sim.plan import FAULTS
+from fastpaxos_live.smc.__main__ import main as smc
+from fastpaxos_live.smc.compile import compile_files
+from fastpaxos_live.spec import MACHINES, SPECS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
-WRITER = "src/fastpaxos_live/server/edge_writer.pxi"
+SPECIFICATION = (ROOT / "docs/specification.md").read_text()
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 EVERYTHING = "\n".join(path.read_text() for path in DOCUMENTS)
 
 
@@ -100,7 +108,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_files_that_documents_name_exist() -> None:
-    folders = "core|reference|server|cli|log|db|sim|smc|spec"
+    folders = "core|reference|server|cli|log|db|sim|smc|spec|check"
     for name in re.findall(rf"`((?:{folders})/[\w/]+\.\w+)`", EVERYTHING):
         assert (ROOT / "src/fastpaxos_live" / name).exists(), name
 
@@ -116,9 +124,9 @@ def test_the_walk_of_a_set_leads_through_the_code() -> None:
     assert len(steps) >= 25
     wrong = [step for step in steps if not defines(ROOT / "src/fastpaxos_live" / step[0], step[1])]
     assert wrong == []
-    code = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.pyx"))
+    code = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.p[xy][xi]"))
     named = set(re.findall(r"`((?:core|log|acceptor|coordinator|edge|writer|fdb|resp)_\w+)`", walk))
-    assert [name for name in named if name not in code + (ROOT / WRITER).read_text()] == []
+    assert [name for name in named if name not in code] == []
 
 
 def test_every_fault_is_documented() -> None:
@@ -146,3 +154,121 @@ def test_readme_and_changelog() -> None:
     policies = (ROOT / "docs/what-ok-means.md").read_text()
     for kind in ("always", "interval:MS", "never"):
         assert f"`{kind}`" in readme and f"`{kind}`" in policies
+
+
+# --- the protocol and its specification
+def rows_named(text: str) -> set[str]:
+    return set(re.findall(rf"`((?:{'|'.join(MACHINES)})\.[a-z_]+)`", text))
+
+
+def test_rows_that_documents_name_exist() -> None:
+    named = rows_named(EVERYTHING)
+    assert len(named) >= 35
+    assert named <= set(ROWS)
+    assert set(re.findall(r"^\| (\w+) \| .* \| [\w, ]+ \|$", PROTOCOL, re.M)) >= set(MACHINES)
+
+
+def test_states_of_the_machines_are_documented() -> None:
+    for machine in compile_files(SPECS).machines.values():
+        assert re.search(rf"^\| {machine.key} \|.*\| {', '.join(machine.states)} \|$", PROTOCOL, re.M), machine.name
+
+
+def test_the_readme_compiles_the_specifications(capsys: pytest.CaptureFixture[str]) -> None:
+    smc([str(path) for path in SPECS])
+    files = f"src/fastpaxos_live/spec/{{{','.join(MACHINES)}}}.py"
+    assert f"smc {files}\n{capsys.readouterr().out}" in (ROOT / "README.md").read_text()
+    assert files in SPECIFICATION
+
+
+BALLOT = re.findall(r"```python\n(.*?)```", SPECIFICATION, re.S)[0]
+
+
+def findings(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the compiler says of a text, each finding a line that starts with the name of the file."""
+    path.write_text(text)
+    smc([str(path)])
+    out, err = capsys.readouterr()
+    return (out + err).replace(f"{path.parent}/", "")
+
+
+def test_the_specification_of_the_document_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = findings(tmp_path / "ballot.py", BALLOT, capsys)
+    assert said.strip() in SPECIFICATION and said.endswith("no findings\n")
+
+
+def wrong_ballots() -> Iterator[tuple[str, str, str]]:
+    """What is replaced in it, by what, and what is said of that according to the document."""
+    shown = SPECIFICATION.partition("## Static checks")[2].partition("```text\n")[2].partition("```")[0]
+    for part in re.split(r"^(?=\S)", shown, flags=re.M)[1:]:
+        change, _, said = part.partition("\n")
+        old, _, new = change.partition("  ->  ")
+        yield old, new, re.sub(r"\n {8}", " ", said)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), list(wrong_ballots()))
+def test_findings_are_as_the_document_says(
+    old: str, new: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert BALLOT.count(old) == 1
+    found = findings(tmp_path / "ballot.py", BALLOT.replace(old, new), capsys)
+    assert found.splitlines() == [line.strip() for line in said.splitlines()]
+
+
+def test_every_scope_and_invariant_is_documented() -> None:
+    check = SPECIFICATION.partition("## The model check")[2]
+    assert [scope.name for scope in scopes.SCOPES if f"| {scope.name} | {scope.text} |" not in check] == []
+    world = "".join(path.read_text() for path in (ROOT / "src/fastpaxos_live/check").glob("*.pxi"))
+    texts = set(re.findall(r"fail\(b\"(.+?)\"\)", world))
+    assert len(texts) > 15
+    said = " ".join(check.split())
+    assert [text for text in texts if f"`{text}`" not in said] == []
+
+
+def assigned_in_python(path: Path) -> Iterator[str]:
+    """Assignments to a variable of a machine; a name that stands for a machine counts as one."""
+    tree = ast.parse(path.read_text())
+    stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)]
+    names = set(MACHINES)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=True))
+                names |= {last_name(name) for name, value in pairs if last_name(value) in MACHINES}
+    for node in stored:
+        place = node.value if isinstance(node, ast.Subscript) else node
+        if isinstance(node.ctx, ast.Store | ast.Del) and isinstance(place, ast.Attribute):
+            if last_name(place.value) in names:
+                yield f"{path.name}:{node.lineno}: {ast.unparse(node)}"
+
+
+def last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def assigned_in_cython(path: Path) -> Iterator[str]:
+    """The same, by the text of each line; a pointer to a machine counts as one."""
+    text = path.read_text()
+    kinds = "|".join(machine.capitalize() for machine in MACHINES)
+    names = [*MACHINES, *re.findall(rf"cdef (?:{kinds}) \*(\w+)", text)]
+    place = re.compile(rf"\b(?:{'|'.join(names)})\.\w+(?:\[[^]]*\])?\s*(?:[-+|&^]|<<|>>)?=(?!=)")
+    for number, line in enumerate(text.splitlines(), 1):
+        if place.search(line.partition("#")[0]):
+            yield f"{path.name}:{number}: {line.strip()}"
+
+
+def test_only_rows_change_what_the_machines_know() -> None:
+    """protocol.md says so: promised numbers, votes, leases, marks and roles are changed by generated code only."""
+    package = ROOT / "src/fastpaxos_live"
+    wrong = [text for path in sorted((package / "reference").glob("*.py")) for text in assigned_in_python(path)]
+    wrong += [text for path in sorted((package / "core").glob("*.p[xy][xdi]")) for text in assigned_in_cython(path)]
+    assert wrong == []
+
+
+def test_assignments_to_machines_are_seen(tmp_path: Path) -> None:
+    python, cython = tmp_path / "one.py", tmp_path / "one.pyx"
+    python.write_text("a, b = s.acceptor, 1\na.last = 1\ns.reign.acked[2] += 1\nself.acceptor = 3\nx = a.last == 1\n")
+    assert len(list(assigned_in_python(python))) == 2
+    cython.write_text("cdef Reign *r = &s.reign\nr.beat = 1\ns.acceptor.last += 1\nif s.acceptor.last == 1: pass\n")
+    assert len(list(assigned_in_cython(cython))) == 2

@@ -17,8 +17,8 @@ from fastpaxos_live.smc.compile import compile_files
 from fastpaxos_live.smc.emit_cython import emit_cython
 from fastpaxos_live.smc.emit_docs import emit_docs
 from fastpaxos_live.smc.emit_python import emit_python
-from fastpaxos_live.spec import SPECS
 from fastpaxos_live.smc.ir import SpecError
+from fastpaxos_live.spec import SPECS
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests/data/smc"
@@ -47,6 +47,18 @@ cdef uint64_t host_size(const Machines *s, uint64_t instance) noexcept nogil:
 
 cdef bint host_fits(const Machines *s, uint64_t number) noexcept nogil:
     return number < 9
+"""
+
+DOOR = """from fastpaxos_live.smc.language import *
+me: setting[Replica]
+Push = message(hard=Bool, often=Bool)
+
+@machine("shut", "open")
+class Door:
+    def open(d: "shut", m: Push): when(m.hard or m.often); become("open")
+    def swing(d: "open", m: Push): when(m.hard or m.often); send(OTHERS, Push(False, m.often))
+    def fall(d: "open", m: Push): when(not m.hard and not m.often); become("shut")
+    ignore("shut", Push)
 """
 
 
@@ -125,6 +137,18 @@ def test_pair_works_together() -> None:
     for replica in (1, 2):
         pair.filler_step(s, pair.Message(pair.M_ACK, sender=replica, instance=1), out)
     assert s.filler.state == pair.FILLER_IDLE and s.filler.acked == [0] * 4
+
+
+def test_a_guard_is_joined_to_the_states_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "door.py"
+    path.write_text(DOOR)
+    door = ModuleType("door")
+    exec(compile(emit_python(compile_files([path])), "door", "exec"), door.__dict__)
+    s = door.Machines(None, 1, me=1)
+    push = door.Message(door.M_PUSH, sender=1, often=1)
+    rows = [door.ROWS[door.door_step(s, push, []) - 1] for _ in range(3)]
+    assert rows == ["door.open", "door.swing", "door.swing"]
+    assert door.door_candidates(s, push) == [door.ROW_DOOR_SWING]
 
 
 def test_cython_accepts_what_is_made(tmp_path: Path) -> None:

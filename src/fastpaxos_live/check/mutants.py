@@ -41,7 +41,8 @@ MUTANTS = (
         SpecMutant(
             "own promise told before it is durable", "acceptor",
             "persist(Logged(m.number, m.sender))\n    def promise_again",
-            "persist(Logged(m.number, m.sender)); send(m.sender, Promise(m.number, a.chosen, high()))\n    def promise_again",
+            "persist(Logged(m.number, m.sender)); send(m.sender, Promise(m.number, a.chosen, high()))\n"
+            "    def promise_again",
         ),
     ),
     Known(
@@ -125,7 +126,7 @@ MUTANTS = (
     Known(
         SpecMutant(
             "one acknowledgement commits", "reign",
-            "send(me, Commit(kth(r.acked)))", "send(me, Commit(m.instance))",
+            "if kth(r.acked) > r.mark(): send(me, Commit(kth(r.acked)))", "send(me, Commit(m.instance))",
         ),
     ),
     Known(

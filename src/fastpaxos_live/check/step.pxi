@@ -1,7 +1,7 @@
 # One replica's machines, stepped by hand: the differential tests compare them with the generated Python.
 
 cdef class Stepper:
-    """The machines of one replica of three; `log` has (number, sent) for instances 1, 2, ...: the host answers by it."""
+    """The machines of one replica of three; by `log`, (number, sent) of instances 1, 2, ..., the host answers."""
 
     cdef Node node
 
@@ -42,6 +42,11 @@ cdef class Stepper:
             action = &out.actions[i]
             actions.append((action.kind, action.to, action.after, action.message))
         return ROW_NAMES[row - 1] if row else None, candidates, actions
+
+    def questions(self, uint64_t since, uint64_t now):
+        """What only the host asks: may it read, is a read of then confirmed, who holds a grant until when?"""
+        cdef Machines *s = &self.node.machines
+        return bool(reign_may_read(s, now)), bool(reign_confirmed(s, since, now)), election_granted(s)
 
     def values(self):
         """All variables by name; a map of replicas is a list, one of instances a dict without zeros."""

@@ -75,10 +75,8 @@ cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t si
 
 
 cdef void log_on_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    # A sitting master learns nothing: it knows what it proposed.
-    if log.machines.reign.state != REIGN_IDLE or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
-        return
-    if log_learn(log, peer, h, data):
+    # Takes a chosen entry if the disk keeps up.
+    if disk_backlog(&log.disk) <= 2 * DISK_BYTES_HIGH and log_learn(log, peer, h, data):
         log.fetch_at = log.now
         log_settle(log)
 

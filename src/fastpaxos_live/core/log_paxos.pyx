@@ -298,11 +298,12 @@ cdef void log_settle(Log *log) noexcept nogil:
             place.length = e.length
             buf_add(&log.index, &place, sizeof(Place))
             log.host.deliver(log.host.self, log.applied, e.value.data + e.value.start, buf_size(&e.value))
-        m = log_event(log, M_APPLIED)
-        m.instance = log.applied
-        log_step(log, &m, NULL)
-        log_happen(log, M_GO)
-        log_role(log)
+        if log_opening(log):   # nobody else waits for it
+            m = log_event(log, M_APPLIED)
+            m.instance = log.applied
+            log_step(log, &m, NULL)
+            log_happen(log, M_GO)
+            log_role(log)
 
 
 cdef inline void log_role(Log *log) noexcept nogil:
@@ -626,6 +627,8 @@ cdef void log_propose(Log *log, Buf *value) noexcept nogil:
 cdef void log_tick(Log *log, bint nudge) noexcept nogil:
     # Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat.
     cdef Message m
+    if log.now < log_due(log) and not nudge:
+        return
     while True:
         m = log_event(log, M_TICK)
         m.jitter = log.jitter
@@ -636,7 +639,18 @@ cdef void log_tick(Log *log, bint nudge) noexcept nogil:
     log_settle(log)
 
 
+cdef uint64_t log_due(Log *log) noexcept nogil:
+    # Before this time no machine has a row for a tick.
+    cdef Machines *s = &log.machines
+    cdef uint64_t at
+    if s.reign.state == REIGN_OPENING or s.boost.state == BOOST_DRAINING:
+        return 0
+    at = log_wakeup(log)
+    return u64_min(at, s.acceptor.quiet) if s.acceptor.state == ACCEPTOR_SILENT else at
+
+
 cdef uint64_t log_wakeup(Log *log) noexcept nogil:
+    # When the next tick has something to do, if nothing happens before.
     cdef Machines *s = &log.machines
     if s.coordinator.state != COORDINATOR_IDLE:
         return u64_min(s.coordinator.deadline, s.coordinator.resend)
@@ -716,12 +730,11 @@ cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data)
         m = log_message(log, peer, h)
         at_hand = log_at_hand(h, data)
         log_step(log, &m, &at_hand)
-        if h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT:
+        if (h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT) and (log_candidate(log) or log_serving(log)):
             log_happen(log, M_FOLLOWED)
-            if h.type != PROPOSE:
-                log_settle(log)
-                log_behind(log, peer, h)
         log_settle(log)
+        if h.type == ACCEPT or h.type == BEAT:
+            log_behind(log, peer, h)
 
 
 cdef inline bint log_too_far(Log *log, const Head *h) noexcept nogil:

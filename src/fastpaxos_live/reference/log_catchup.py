@@ -5,7 +5,6 @@ were applied; learned ones are no votes.
 from collections import deque
 from typing import TYPE_CHECKING
 
-from . import log_machines as M
 from .limits import DISK_BYTES_HIGH, FETCH_BYTES
 from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
 
@@ -73,11 +72,9 @@ class CatchUp:
         self._fetched(peer, instance)
 
     def on_learn(self, peer: int, frame: Frame, data: bytes) -> None:
-        """A sitting master learns nothing: it knows what it proposed."""
+        """Takes a chosen entry if the disk keeps up."""
         log = self.log
-        if log.reign.state != M.REIGN_IDLE or log.disk.backlog() > 2 * DISK_BYTES_HIGH:
-            return
-        if log.learn(peer, frame, data):
+        if log.disk.backlog() <= 2 * DISK_BYTES_HIGH and log.learn(peer, frame, data):
             self.fetch_at = log.now
             log.settle()
 

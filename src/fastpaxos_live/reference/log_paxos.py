@@ -46,6 +46,14 @@ FRAME_OF = {
     M.M_REFUSE: REFUSE, M.M_ACCEPT: ACCEPT, M.M_ACK: ACK, M.M_BEAT: BEAT, M.M_ECHO: ECHO, M.M_WHERE: WHERE,
     M.M_LEARN: LEARN,
 }  # fmt: skip
+STEPS_OF = {message: tuple(M.STEPS[index] for index in taken_by) for message, taken_by in M.TAKEN_BY.items()}
+# Rows that the host has something to do for, beside their actions.
+NOTED = {
+    M.ROW_ELECTION_SUSPECT, M.ROW_COORDINATOR_STAND, M.ROW_COORDINATOR_PROMISED, M.ROW_COORDINATOR_ELECTED,
+    M.ROW_REIGN_BEGIN,
+}  # fmt: skip
+FIELDS = ("type", "sender", "now", "number", "yes", "mark", "promised", "instance", "accepted", "value", "high", "sent")
+assert M.Message.__slots__[: len(FIELDS)] == FIELDS
 MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
 
 
@@ -110,6 +118,7 @@ class PaxosLog:
         self.seed = config["cell_id"]
         self.me = config["replica"]
         self.replicas = config["replicas"]
+        self.others = [peer for peer in range(1, self.replicas + 1) if peer != self.me]
         self.incarnation = config["incarnation"]
         self.beat_us = config["beat_us"]
         self.election_us = config["election_us"]
@@ -133,6 +142,7 @@ class PaxosLog:
         self.where_at = 0
         self.where_instance = 0
         self.resend_at = [0] * (self.replicas + 1)
+        self.due = 0  # before this time no machine has a row for a tick
         self.served = False  # what the host was told last
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
@@ -160,17 +170,20 @@ class PaxosLog:
     # --- events
     def step(self, m: M.Message, at_hand: AtHand = NOTHING) -> int:
         """Every machine takes the event, and what its row asks for is done. Returns the last row taken."""
-        last = M.IGNORED
-        for index in M.TAKEN_BY[m.type]:
+        last = 0
+        tracing = self.transitions is not None
+        for step in STEPS_OF[m.type]:
             out: list[M.Action] = []
-            before = M.snapshot(self.machines) if self.transitions is not None else ()
-            row = M.STEPS[index](self.machines, m, out)
-            if row == M.IGNORED:
+            before = M.snapshot(self.machines) if tracing else ()
+            row = step(self.machines, m, out)
+            if not row:
                 continue
             last = row
+            self.due = 0  # what comes next may be something else now
             if self.transitions is not None:
                 self.transitions.append((self.now, row, m.type, before, M.snapshot(self.machines)))
-            self._took(row, at_hand)
+            if row in NOTED:
+                self._took(row, at_hand)
             for action in out:
                 self._do(action, at_hand)
         return last
@@ -214,16 +227,18 @@ class PaxosLog:
 
     def settle(self) -> None:
         """Brings the layer above up to what the machines know by now."""
-        self._role()
+        if self.serving() != self.served:
+            self._role()
         while self.applied < self.acceptor.chosen:
             while self.applied < self.acceptor.chosen:
                 self.applied += 1
                 entry = self._entry(self.applied)
                 self.index.append((entry.position, entry.length))
                 self.host.deliver(self.applied, entry.value)
-            self.event(M.M_APPLIED, instance=self.applied)
-            self.event(M.M_GO)
-            self._role()
+            if self.opening():  # nobody else waits for it
+                self.event(M.M_APPLIED, instance=self.applied)
+                self.event(M.M_GO)
+                self._role()
 
     def _role(self) -> None:
         if self.serving() != self.served:
@@ -299,25 +314,24 @@ class PaxosLog:
         return True
 
     def _peers(self, to: int) -> list[int]:
-        if to >= M.ALL:
-            return [peer for peer in range(1, self.replicas + 1) if peer != self.me]
-        return [to] if to != self.me else []
+        return self.others if to >= M.ALL else [to]
 
     def _send(self, to: int, m: M.Message) -> None:
         """Sends a message; one to the own machines is taken at once, before any that goes out."""
-        if m.type == M.M_WHERE and not self._may_ask_where(m.instance):
+        type = m.type
+        if type == M.M_WHERE and not self._may_ask_where(m.instance):
             return
-        if m.type == M.M_PROMISE:
+        if type == M.M_PROMISE:
             self._send_entries(to, m)
-        if to in (self.me, M.ALL):
+        if to == self.me or to == M.ALL:
             self.step(m, AtHand(b"", b"", self.wall))
-        if m.type not in FRAME_OF:
-            return
-        data = b""
+            if to == self.me:
+                return
+        extra = self.wall if type == M.M_PROMISE else m.promised
+        data = frame_encode(
+            self.seed, FRAME_OF[type], self.me, self.incarnation, m.number, m.high or m.instance, m.mark, m.sent,
+            extra, int(m.yes))
         for peer in self._peers(to):
-            data = data or self.frame(
-                FRAME_OF[m.type], number=m.number, instance=m.high or m.instance, mark=m.mark, sent=m.sent,
-                extra=self.wall if m.type == M.M_PROMISE else m.promised, flags=int(m.yes))
             self.send(peer, 0, data)
 
     def _may_ask_where(self, instance: int) -> bool:
@@ -418,11 +432,21 @@ class PaxosLog:
     # --- turn
     def tick(self, nudge: bool = False) -> None:
         """Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat."""
+        if self.now < self.due and not nudge:
+            return
         while self.event(M.M_TICK, jitter=self.jitter, nudge=nudge) != M.IGNORED:
             nudge = False
         self.settle()
+        self.due = self._due()
+
+    def _due(self) -> int:
+        if self.reign.state == M.REIGN_OPENING or self.machines.boost.state == M.BOOST_DRAINING:
+            return 0
+        at = self.wakeup()
+        return min(at, self.acceptor.quiet) if self.acceptor.state == M.ACCEPTOR_SILENT else at
 
     def wakeup(self) -> int:
+        """When the next tick has something to do, if nothing happens before."""
         a, e, c, r = self.acceptor, self.machines.election, self.machines.coordinator, self.reign
         if c.state != M.COORDINATOR_IDLE:
             return min(c.deadline, c.resend)
@@ -441,8 +465,9 @@ class PaxosLog:
         link.input += data
         at = 0
         try:
-            while n := frame_length(self.seed, link.input, at):
-                if at + n > len(link.input):
+            size = len(link.input)
+            while at < size and (n := frame_length(self.seed, link.input, at)):
+                if at + n > size:
                     break
                 frame = frame_decode(self.seed, link.input, at, n)
                 if frame.sender != peer:
@@ -456,9 +481,10 @@ class PaxosLog:
         return True
 
     def _message(self, type: int, sender: int, frame: Frame) -> M.Message:
-        return M.Message(
-            type, sender, self.now, number=frame.number, yes=frame.flags, mark=frame.mark, promised=frame.extra,
-            instance=frame.instance, accepted=frame.extra, high=frame.instance, sent=frame.sent)
+        extra, instance = frame.extra, frame.instance
+        return M.Message(  # by position, which is quicker; FIELDS says how they lie
+            type, sender, self.now, frame.number, frame.flags, frame.mark, extra, instance, extra, 0, instance,
+            frame.sent)
 
     def _on_frame(self, peer: int, frame: Frame, data: bytes) -> None:
         type = frame.type
@@ -479,12 +505,11 @@ class PaxosLog:
         else:
             m = self._message(MESSAGE_OF[type], peer, frame)
             self.step(m, AtHand(data, frame.payload, frame.extra))
-            if type in (PROPOSE, ACCEPT, BEAT):
+            if type in (PROPOSE, ACCEPT, BEAT) and (self.candidate() or self.serving()):
                 self.event(M.M_FOLLOWED)
-                if type != PROPOSE:
-                    self.settle()
-                    self.catchup.behind(peer, frame)
             self.settle()
+            if type in (ACCEPT, BEAT):
+                self.catchup.behind(peer, frame)
 
     def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
         """Takes a chosen entry, if it is the next."""

@@ -31,6 +31,7 @@ from .log_machines import (
     ACCEPTOR_SILENT,
     MESSAGES,
     REIGN_IDLE,
+    REIGN_SERVING,
     ROWS,
     SNAPSHOT,
     reign_base,
@@ -131,8 +132,10 @@ class Replica:
         self._time_out()
         self._watch_master()
         self._progress()
-        self._release_reads()
-        self.forwarding.send_replies()
+        if self.holds:
+            self._release_reads()
+        if self.forwarding.virtual:
+            self.forwarding.send_replies()
 
     def wakeup(self) -> int:
         if self.ready:
@@ -145,7 +148,7 @@ class Replica:
         return max(self.now, at)
 
     def _serving(self) -> bool:
-        return self.log.serving()
+        return self.log.reign.state == REIGN_SERVING
 
     def _master(self) -> int:
         """The master that can be reached now, 0 if none."""
@@ -163,8 +166,9 @@ class Replica:
 
     def _sweep(self) -> None:
         # An idle master sends the time, so that keys due vanish on every replica.
-        due = self.store.next_deadline
-        if self._serving() and self.now >= self.sweep_at and 0 < due <= self._clock_ms():
+        if self.now < self.sweep_at or not self._serving():
+            return
+        if 0 < self.store.next_deadline <= self._clock_ms():
             self.sweep_at = self.now + self.config["beat_us"]
             self.open.force = True
 
@@ -197,7 +201,8 @@ class Replica:
         self.touch(client)
 
     def _progress(self) -> None:
-        self._resume_waiting()
+        if self.waiting:
+            self._resume_waiting()
         while True:
             while self.ready:
                 client = self.ready.popleft()
@@ -220,7 +225,7 @@ class Replica:
     def _seal(self) -> bool:
         """Proposes the open batch, if there is something in it and the window has room."""
         batch, log = self.open, self.log
-        if not log.may_propose() or not (batch.count or batch.force or log.dummy):
+        if not (batch.count or batch.force or log.dummy) or not log.may_propose():
             return False
         flying, size = log.in_flight()
         if flying >= self.config["window"] or size >= FLIGHT_BYTES_MAX:
@@ -522,8 +527,6 @@ class Replica:
         A reply that it does not cover waits for a heartbeat sent after the read: when a majority has answered that
         one at the own number, nobody else can have been master at the time of the read.
         """
-        if not self.holds:
-            return
         machines = self.log.machines
         covered = reign_may_read(machines, self.now)
         still = []
@@ -564,6 +567,8 @@ class Replica:
 
     def drain_peer(self, peer: int, channel: int) -> bytes:
         link = self.log.links[peer][channel]
+        if not link.output:
+            return b""
         output = bytes(link.output)
         link.output.clear()
         return output

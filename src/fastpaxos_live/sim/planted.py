@@ -67,7 +67,7 @@ PLANTED = (
     ),
     Mutant(
         "commit what a single replica acknowledged", "spec/reign",
-        "send(me, Commit(kth(r.acked)))",
+        "if kth(r.acked) > r.mark(): send(me, Commit(kth(r.acked)))",
         "send(me, Commit(m.instance))",
         "relay",
     ),
@@ -125,6 +125,13 @@ PLANTED = (
         "tell of a failed batch before what is in flight", "replica",
         "            if client.pending and last is not None:\n",
         "            if client.pending and last is None:\n",
+        "relay",
+    ),
+    Mutant(
+        "stamp a value anew on take-over", "log_paxos",
+        "            return offer\n",
+        "            return offer[:8] + (int.from_bytes(offer[8:16], 'little') + 5000).to_bytes(8, 'little')"
+        " + offer[16:]\n",
         "relay",
     ),
     Mutant(

@@ -151,8 +151,8 @@ class CythonEmitter(Emitter):
     def action(self, kind: str, to: str, after: bool, message: str, fields: list[tuple[str, str]]) -> list[str]:
         lines = [f"out_add(s, out, {kind}, {to}, {after}, {message}, m.now)"]
         if fields:
-            lines[0] = f"x = {lines[0]}"
-        return lines + [f"x.{name} = {value}" for name, value in fields]
+            lines[0] = f"message = {lines[0]}"
+        return lines + [f"message.{name} = {value}" for name, value in fields]
 
     def echo(self) -> list[str]:
         return ["out_echo(s, out, m)"]
@@ -263,8 +263,8 @@ class CythonEmitter(Emitter):
 
     def body(self, body: list) -> None:
         lines = list(self.statements(body))
-        if any(text.startswith("x = ") for _, text in lines):
-            self.line("cdef Message *x", 1)
+        if any(text.startswith("message = ") for _, text in lines):
+            self.line("cdef Message *message", 1)
         for depth, text in lines:
             self.line(text, depth + 1)
 

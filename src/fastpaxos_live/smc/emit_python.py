@@ -1,5 +1,7 @@
 """Plain Python, for the reference core: a function a row, one class a machine."""
 
+import ast
+
 from .emit import Emitter, constant, row_id, source_note, state_id
 from .ir import Definition, Row, Type, Unit
 
@@ -199,21 +201,28 @@ class PythonEmitter(Emitter):
         self.self_name = row.self_name
         if row.guard:
             self.head(f"{row.name}_when", f"the guard of {row.name}", "s, m", row.line)
-            conjuncts = [self.inner(c) if len(row.guard) > 1 else self.expr(c) for c in row.guard]
-            self.line(f"return {' and '.join(conjuncts)}", 1)
+            self.line(f"return {self.conjunction(row.guard)}", 1)
         self.head(row.name, row.name, "s, m, out", row.line)
         for depth, text in self.statements(row.body):
             self.line(text, depth + 1)
 
-    def condition(self, row: Row, state: str) -> str:
+    def condition(self, row: Row, state: str, inline: bool) -> str:
         machine = self.machine
         parts = []
         if len(row.states) < len(machine.states):
             ids = [state_id(machine, name) for name in row.states]
             parts.append(f"{state} == {ids[0]}" if len(ids) == 1 else f"{state} in ({', '.join(ids)})")
+        self.self_name = row.self_name
         if row.guard:
-            parts.append(f"{machine.key}_{row.name}_when(s, m)")
+            if inline:
+                whole = not parts and len(row.guard) == 1
+                parts += [self.expr(c) if whole else self.inner(c) for c in row.guard]
+            else:
+                parts.append(f"{machine.key}_{row.name}_when(s, m)")
         return " and ".join(parts)
+
+    def conjunction(self, guard: list[ast.expr]) -> str:
+        return " and ".join(self.inner(c) if len(guard) > 1 else self.expr(c) for c in guard)
 
     def step(self) -> None:
         machine = self.machine
@@ -221,12 +230,14 @@ class PythonEmitter(Emitter):
         self.line()
         self.line(f"def {machine.key}_step(s, m, out):")
         self.line('"""Takes the event with the one row that fits; returns the row, or IGNORED."""', 1)
+        for name in sorted({row.self_name for row in machine.rows}):
+            self.line(f"{name} = s.{machine.key}", 1)
         self.line(f"state = s.{machine.key}.state", 1)
         self.line("type = m.type", 1)
         for number, event in enumerate(machine.events()):
             self.line(f"{'el' if number else ''}if type == M_{constant(event)}:", 1)
             for row in sorted((r for r in machine.rows if event in r.events), key=lambda r: r.otherwise):
-                condition = self.condition(row, "state")
+                condition = self.condition(row, "state", True)
                 depth = 2
                 if condition:
                     self.line(f"if {condition}:", 2)
@@ -244,7 +255,7 @@ class PythonEmitter(Emitter):
         for row in machine.rows:
             if not row.otherwise:
                 events = ", ".join("M_" + constant(event) for event in row.events)
-                condition = self.condition(row, "state")
+                condition = self.condition(row, "state", False)
                 test = f"m.type in ({events},)" + (f" and {condition}" if condition else "")
                 self.line(f"if {test}:", 1)
                 self.line(f"rows.append({row_id(machine, row)})", 2)

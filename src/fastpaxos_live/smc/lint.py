@@ -9,11 +9,18 @@ import re
 from pathlib import Path
 
 from .effects import operations, paths
+from .emit import constant, row_id, state_id
 from .ir import Machine, Row, SpecError, Unit
 from .samples import Result, Sampler
 from .types import self_call
 
 HOST_NAMES = ("step", "candidates")  # functions of every machine beside its rows
+# What generated code has in any case; with `s.`, fields of all machines together.
+TAKEN = (
+    "Action", "ActionKind", "InstanceMap", "Machines", "Message", "Out", "machines_candidates", "machines_kth",
+    "machines_load", "machines_quorum", "machines_snapshot", "machines_step", "machines_values", "map_get", "map_set",
+    "out_add", "out_echo", "s.host", "s.quorum", "s.replicas", "s.taken",
+)  # fmt: skip
 
 
 def lint(unit: Unit) -> None:
@@ -71,6 +78,24 @@ class _Lint:
                 if name in HOST_NAMES or name.endswith("_when"):
                     self.broken = True
                     self.add(machine.file, line, f"generated code has a function {name} itself: choose another name")
+
+        self.collisions()
+
+    def collisions(self) -> None:
+        """Generated code calls no two things the same."""
+        first = self.unit.files[0], 1
+        seen = dict.fromkeys(TAKEN, "generated code")
+        for name, what, (file, line) in [
+            *((f"s.{setting.lower()}", f"setting {setting}", first) for setting in self.unit.settings),
+            *((f"host_{pure}", f"function {pure}", first) for pure in self.unit.pures),
+            *((f"M_{constant(m.name)}", f"{m.kind} {m.name}", (m.file, m.line)) for m in self.unit.messages.values()),
+            *(named for machine in self.unit.machines.values() for named in _names(machine)),
+        ]:
+            if name in seen:
+                self.broken = True
+                self.add(*(self.declared(what.split()[1]) if (file, line) == first else (file, line)),
+                         f"{what} and {seen[name]} would both be {name}: choose another name")
+            seen[name] = what
 
     # --- persistence
     def persistence(self) -> None:
@@ -212,6 +237,19 @@ class _Lint:
             quoted = "".join(f'"{state}", ' for state in some)
             self.add(machine.file, machine.line, f"no row for ({' | '.join(some)}, {event}){when}: add a row, "
                      f"otherwise, or ignore({quoted}{event})")
+
+
+def _names(machine: Machine) -> list[tuple[str, str, tuple[Path, int]]]:
+    """What generated code calls the parts of a machine, what they are, and where they stand."""
+    key, here = machine.key, (machine.file, machine.line)
+    names = [(machine.name, f"machine {machine.name}", here), (f"s.{key}", f"machine {machine.name}", here)]
+    names += [(state_id(machine, state), f"state {state}", here) for state in machine.states]
+    for row in machine.rows:
+        names.append((row_id(machine, row), f"row {row.name}", (machine.file, row.line)))
+        names.append((f"{key}_{row.name}", f"row {row.name}", (machine.file, row.line)))
+    for definition in machine.definitions.values():
+        names.append((f"{key}_{definition.name}", f"definition {definition.name}", (machine.file, definition.line)))
+    return names
 
 
 def _parts(machine: Machine) -> list[tuple[ast.AST, str]]:

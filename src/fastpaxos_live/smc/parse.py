@@ -4,14 +4,24 @@ import ast
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from keyword import kwlist
 from pathlib import Path
 from typing import NoReturn
 
 from .ir import SCALARS, Definition, Machine, Message, Pure, Row, SpecError, Type, Unit, Variable
+from .language import __all__ as words
 from .types import Typer
 
 KINDS = {"message": "message", "event": "event", "record": "record", "effect": "effect"}
 COMMENT = re.compile(r"#\s*(.*)$")
+WORDS = {*words, "max", "min"}
+# Of generated code: locals of its functions, and what C, Cython or Python don't allow as a name.
+LOCALS = {"m", "out", "rows", "s", "state", "type"}
+RESERVED = {
+    "auto", "cdef", "char", "cimport", "const", "cpdef", "ctypedef", "default", "do", "double", "enum", "extern",
+    "float", "goto", "include", "inline", "int", "long", "nogil", "NULL", "register", "restrict", "short", "signed",
+    "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", *kwlist,
+}  # fmt: skip
 
 
 def parse(files: list[Path], read: Callable[[Path], str] = Path.read_text) -> Unit:
@@ -53,6 +63,7 @@ class _Parser:
         try:
             text = self.read(path)
             tree = ast.parse(text, str(path))
+            compile(tree, str(path), "exec")  # what only shows there, like two parameters of one name
         except OSError as error:
             raise SpecError(f"{path}:1: can't be read: {error.strerror}") from None
         except (SyntaxError, ValueError) as error:
@@ -75,37 +86,72 @@ class _Parser:
                     self.at = here
             case ast.Assign([ast.Name(name)], ast.Call(ast.Name(kind), [], keywords)) if kind in KINDS:
                 self.fresh(node, name)
-                fields = {str(k.arg): self.type(k.value) for k in keywords}
+                fields = self.typed(node, keywords)
                 for field, type in fields.items():
                     known = self.unit.fields().get(field, type)
                     if known != type:
                         self.fail(node, f"field {field} is {known} elsewhere: one name has one type")
                     if field in ("sender", "now", "type"):
                         self.fail(node, f"field {field} comes with every message by itself")
-                    if type.key:
-                        self.fail(node, f"field {field}: a message can't carry a map")
                 self.unit.messages[name] = Message(
                     name, KINDS[kind], fields, self.at, node.lineno, self.comment(node.lineno))
             case ast.Assign([ast.Name(name)], ast.Call(ast.Name("pure"), [], keywords)):
                 self.fresh(node, name)
-                types = {str(k.arg): self.type(k.value) for k in keywords}
+                types = self.typed(node, keywords)
                 if "result" not in types:
                     self.fail(node, f"{name} needs result=TYPE")
                 result = types.pop("result")
                 self.unit.pures[name] = Pure(name, types, result)
-            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name("spans"))):
-                self.unit.spans += [name.id for name in names if isinstance(name, ast.Name)]
+            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name("spans"), [ast.Constant(count)], [])):
+                if count != len(names):
+                    self.fail(node, f"spans({len(names)}): as many as names")
+                for one in names:
+                    if not isinstance(one, ast.Name):
+                        self.fail(node, f"{ast.unparse(one)} is no name")
+                    self.fresh(node, one.id)
+                    self.unit.spans.append(one.id)
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("setting"), kind), None):
                 self.fresh(node, name)
-                self.unit.settings[name] = self.type(kind)
-            case ast.ClassDef(decorator_list=[ast.Call(ast.Name("machine"), states)]):
+                self.allowed(node, name.lower())
+                self.unit.settings[name] = self.scalar(kind, name)
+            case ast.ClassDef(bases=[], keywords=[], decorator_list=[ast.Call(ast.Name("machine"), states, [])]):
                 self.declare_machine(node, states, text)
             case _:
                 self.fail(node, "not in the language: a specification has messages, settings and @machine classes")
 
     def fresh(self, node: ast.AST, name: str) -> None:
-        if name in self.unit.messages or name in self.unit.pures or name in self.unit.settings:
+        if name in WORDS:
+            self.fail(node, f"{name} is a word of the language: choose another name")
+        if name in self.declared():
             self.fail(node, f"{name} is declared twice")
+
+    def declared(self) -> set[str]:
+        return {*self.unit.messages, *self.unit.pures, *self.unit.settings, *self.unit.spans}
+
+    def allowed(self, node: ast.AST, name: str) -> None:
+        if name in RESERVED:
+            self.fail(node, f"{name} is a word of C, Cython or Python: choose another name")
+
+    def local(self, node: ast.AST, name: str) -> None:
+        """A parameter hides nothing."""
+        self.allowed(node, name)
+        if name in WORDS | self.declared():
+            self.fail(node, f"parameter {name} hides what {name} is elsewhere: choose another name")
+        if name in LOCALS:
+            self.fail(node, f"parameter {name}: generated code has a {name} itself, choose another name")
+
+    def typed(self, node: ast.AST, keywords: list[ast.keyword]) -> dict[str, Type]:
+        for keyword in keywords:
+            if keyword.arg is None:
+                self.fail(node, f"not in the language: {ast.unparse(keyword)}")
+            self.allowed(node, keyword.arg)
+        return {str(k.arg): self.scalar(k.value, str(k.arg)) for k in keywords}
+
+    def scalar(self, node: ast.expr, name: str) -> Type:
+        type = self.type(node)
+        if type.key:
+            self.fail(node, f"{name}: only a machine's variable can be a map")
+        return type
 
     def type(self, node: ast.expr) -> Type:
         match node:
@@ -139,9 +185,9 @@ class _Parser:
                     self.variable(machine, name, kind, node.lineno)
                 case ast.FunctionDef():
                     self.function(machine, node)
-                case ast.Expr(ast.Call(ast.Name("ignore")) as call):
+                case ast.Expr(ast.Call(ast.Name("ignore"), _, []) as call):
                     ignores.append(call)
-                case ast.Expr(ast.Call(ast.Name("terminal"), states)):
+                case ast.Expr(ast.Call(ast.Name("terminal"), states, [])):
                     for state in states:
                         self.known_state(machine, state)
                         machine.terminal.add(ast.literal_eval(state))
@@ -155,6 +201,7 @@ class _Parser:
         match kind:
             case ast.Subscript(ast.Name("durable" | "lazy" as storage), kind):
                 pass
+        self.allowed(kind, name)
         if name in machine.variables or name == "state":
             self.fail(kind, f"variable {name} is declared twice" if name != "state" else "`state` is there by itself")
         machine.variables[name] = Variable(name, self.type(kind), storage, line, self.comment(line))
@@ -169,6 +216,10 @@ class _Parser:
         for arg in call.args:
             if isinstance(arg, ast.Constant):
                 self.known_state(machine, arg)
+            elif not isinstance(arg, ast.Name):
+                self.fail(call, f"{ast.unparse(arg)} is neither a state nor an event")
+        if not events:
+            self.fail(call, 'ignore(Event) or ignore("state", Event)')
         for event in events:
             if event not in machine.events():
                 self.fail(call, f"{machine.name} has no row for {event}: there is nothing to ignore")
@@ -176,10 +227,12 @@ class _Parser:
 
     def function(self, machine: Machine, node: ast.FunctionDef) -> None:
         arguments = node.args.args
-        if not arguments or node.decorator_list or node.args.kwonlyargs or node.args.defaults:
+        others = node.args.posonlyargs or node.args.vararg or node.args.kwonlyargs or node.args.kwarg
+        if not arguments or others or node.decorator_list or node.args.defaults:
             self.fail(node, f"{node.name}: write `def {node.name}(a, m: Event)` or `def {node.name}(a, x: Type)`")
         if any(node.name == row.name for row in machine.rows) or node.name in machine.definitions:
             self.fail(node, f"{node.name} is there twice")
+        self.local(node, arguments[0].arg)
         if len(arguments) == 2 and arguments[1].arg == "m" and arguments[1].annotation is not None:
             machine.rows.append(self.row(machine, node))
             return
@@ -187,10 +240,14 @@ class _Parser:
             self.fail(node, f"{node.name}: only a row has states; name its event: `m: Event`")
         parameters = {}
         for argument in arguments[1:]:
-            if argument.arg != "m":
-                if argument.annotation is None:
-                    self.fail(node, f"{node.name}: parameter {argument.arg} needs a type")
-                parameters[argument.arg] = self.type(argument.annotation)
+            if argument.arg == "m":
+                if argument.annotation is not None:
+                    self.fail(node, f"{node.name}: a row takes its event and nothing else")
+                continue
+            self.local(node, argument.arg)
+            if argument.annotation is None:
+                self.fail(node, f"{node.name}: parameter {argument.arg} needs a type")
+            parameters[argument.arg] = self.scalar(argument.annotation, argument.arg)
         result = node.body[0].value if isinstance(node.body[0], ast.Return) and len(node.body) == 1 else None
         body = [] if result else self.body(node.body)
         machine.definitions[node.name] = Definition(
@@ -222,6 +279,8 @@ class _Parser:
         if body and isinstance(body[0], ast.Expr) and self.is_call(body[0].value, "when"):
             call = body[0].value
             assert isinstance(call, ast.Call)
+            if call.keywords or not call.args:
+                self.fail(call, f"{node.name}: when(...) takes conditions")
             guard = [a for a in call.args if not (isinstance(a, ast.Name) and a.id == "otherwise")]
             otherwise = len(guard) < len(call.args)
             body = body[1:]

@@ -10,7 +10,8 @@ BOOL, TIME, REPLICA, REPLICAS, SPAN = Type("Bool"), Type("Time"), Type("Replica"
 ZERO = Type("0")  # a literal integer: of any numeric type
 EMPTY = Type("{}")
 STATE = Type("state")
-NUMERIC = ("Number", "Instance", "Time", "Replica")
+NUMERIC = (*(Type(name) for name in ("Number", "Instance", "Time", "Replica")), ZERO)
+NUMBER_MAX = (1 << 63) - 1  # of a literal
 
 
 def self_call(node: ast.AST, self_name: str) -> str | None:
@@ -22,15 +23,20 @@ def self_call(node: ast.AST, self_name: str) -> str | None:
 
 
 class Scope:
-    """What names mean inside one row or definition; `events` are the messages that `m` may be."""
+    """What names mean inside one row or definition; `events` are the messages that `m` may be, None: there is no m.
+
+    With `any_event` they are those of whoever calls, and are looked at there.
+    """
 
     def __init__(
-        self, machine: Machine, self_name: str, events: list[Message] | None, parameters: dict[str, Type]
+        self, machine: Machine, self_name: str, events: list[Message] | None, parameters: dict[str, Type],
+        any_event: bool = False,
     ) -> None:
         self.machine = machine
         self.self_name = self_name
         self.events = events
         self.parameters = parameters
+        self.any_event = any_event
 
 
 class Typer:
@@ -48,12 +54,11 @@ class Typer:
         for machine in self.unit.machines.values():
             self.machine = machine
             for definition in self.machine.definitions.values():
-                scope = Scope(
-                    self.machine, definition.self_name,
-                    list(self.unit.messages.values()) if definition.takes_message else None, definition.parameters)
+                events = list(self.unit.messages.values()) if definition.takes_message else None
+                scope = Scope(self.machine, definition.self_name, events, definition.parameters, True)
                 self.no_recursion(definition, [])
                 if definition.result is not None:
-                    self.of(definition.result, scope)
+                    self.same(definition.result, [definition.result], scope)
                 self.statements(definition.body, scope)
             for row in self.machine.rows:
                 events = [self.unit.messages[name] for name in row.events]
@@ -80,6 +85,8 @@ class Typer:
                 case ast.Assign(targets, value):
                     for target in targets:
                         self.assign(target, value, scope)
+                        if len(targets) > 1:
+                            self.not_read(target, [value], self.assigned(targets), scope)
                 case ast.If(test, then, other):
                     self.want(test, BOOL, scope)
                     self.statements(then, scope)
@@ -97,17 +104,17 @@ class Typer:
                 self.fail(target, "as many values as variables")
             done: set[str] = set()
             for one, its in zip(target.elts, value.elts, strict=True):
-                read = self.variables_in(its, scope)
-                if read & done:
-                    self.fail(target, f"{', '.join(sorted(read & done))} is assigned and read in one line: use two")
                 self.assign(one, its, scope)
-                done |= self.variables_in(one.value if isinstance(one, ast.Subscript) else one, scope)
+                self.not_read(target, [its, *([one.slice] if isinstance(one, ast.Subscript) else [])], done, scope)
+                done |= self.assigned([one])
             return
         match target:
             case ast.Attribute(ast.Name(name), variable) if name == scope.self_name:
                 type = self.variable(target, scope.machine, variable)
                 if type == STATE:
                     self.fail(target, "the state is changed by become(...)")
+                if type.key and not isinstance(value, ast.Dict):
+                    self.fail(target, f"{variable} is a map: one value of it can be assigned, or {{}} to all")
             case ast.Subscript(ast.Attribute(ast.Name(name), variable), key) if name == scope.self_name:
                 whole = self.variable(target, scope.machine, variable)
                 if not whole.key:
@@ -118,12 +125,32 @@ class Typer:
                 self.fail(target, f"{ast.unparse(target)} can't be assigned: only variables of the own machine can")
         self.want(value, type, scope)
 
+    def not_read(self, node: ast.AST, parts: list[ast.expr], assigned: set[str], scope: Scope) -> None:
+        """What is assigned in one line must not depend on the order."""
+        read = set().union(*(self.variables_in(part, scope.self_name) for part in parts)) & assigned
+        if read:
+            self.fail(node, f"{', '.join(sorted(read))} is assigned and read in one line: use two")
+
     @staticmethod
-    def variables_in(node: ast.AST, scope: Scope) -> set[str]:
-        return {
-            n.attr for n in ast.walk(node)
-            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == scope.self_name
-        }
+    def assigned(targets: list[ast.expr]) -> set[str]:
+        stores = {part for target in targets for part in ast.walk(target) if isinstance(part, ast.expr)}
+        bare = [one.value if isinstance(one, ast.Subscript) else one for one in stores
+                if isinstance(getattr(one, "ctx", None), ast.Store)]
+        return {one.attr for one in bare if isinstance(one, ast.Attribute)}
+
+    def variables_in(self, part: ast.expr, self_name: str) -> set[str]:
+        """The own variables that it reads, in definitions, too."""
+        found = set()
+        for node in ast.walk(part):
+            definition = self.machine.definitions.get(self_call(node, self_name) or "")
+            if definition is not None and definition.result is not None:
+                found |= self.variables_in(definition.result, definition.self_name)
+            match node:
+                case ast.Attribute(ast.Attribute(ast.Name("own"), key), name) if key == self.machine.key:
+                    found.add(name)
+                case ast.Attribute(ast.Name(name), variable) if name == self_name:
+                    found.add(variable)
+        return found
 
     def action(self, call: ast.Call, scope: Scope) -> None:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
@@ -141,11 +168,11 @@ class Typer:
             case "send", [to, made]:
                 if not (isinstance(to, ast.Name) and to.id in ("ALL", "OTHERS")):
                     self.want(to, REPLICA, scope)
-                self.made(made, scope)
+                self.made(made, scope, travels=not (isinstance(to, ast.Name) and to.id == "me"))
             case "reply", [made]:
                 if scope.events is None:
                     self.fail(call, "there is nobody to reply to")
-                self.made(made, scope)
+                self.made(made, scope, travels=True)
             case "persist", _:
                 self.persist(call, scope)
             case _ if name in self.unit.messages and self.unit.messages[name].kind == "effect":
@@ -161,36 +188,42 @@ class Typer:
                 self.fail(call, f"{ast.unparse(call.func)} is no action{more}")
 
     def persist(self, call: ast.Call, scope: Scope) -> None:
+        if call.keywords:
+            self.fail(call, "persist() has no option")
         match call.args:
             case [] | [ast.Name("m")]:
-                return
+                if call.args and scope.events is None:
+                    self.fail(call, "there is no m here")
             case [made]:
                 self.made(made, scope)
             case _:
                 self.fail(call, "persist() or persist(m) or persist(Event(...))")
 
-    def made(self, node: ast.expr, scope: Scope) -> None:
+    def made(self, node: ast.expr, scope: Scope, travels: bool = False) -> None:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             self.fail(node, f"{ast.unparse(node)} is no message")
         message = self.unit.messages.get(node.func.id)
         if message is None or message.kind == "effect":
             near = get_close_matches(node.func.id, self.unit.messages, 1)
             self.fail(node, f"{node.func.id} is no message" + (f"; did you mean {near[0]}?" if near else ""))
+        if travels and message.kind != "message":
+            self.fail(node, f"{message.kind} {message.name} never travels: send(me, ...), or declare it a message")
         self.arguments(node, message.fields, scope)
 
     def arguments(self, call: ast.Call, wanted: dict[str, Type], scope: Scope) -> None:
-        if len(call.args) != len(wanted):
+        if len(call.args) != len(wanted) or call.keywords:
             self.fail(call, f"{ast.unparse(call.func)} takes {', '.join(wanted) or 'nothing'}")
         for argument, type in zip(call.args, wanted.values(), strict=True):
             self.want(argument, type, scope)
 
     def call(self, call: ast.Call, definition: Definition, scope: Scope) -> None:
         arguments = [a for a in call.args if not (isinstance(a, ast.Name) and a.id == "m")]
-        if definition.takes_message != (len(arguments) < len(call.args)) or len(arguments) != len(
-            definition.parameters
-        ):
-            self.fail(call, f"{definition.name} takes {', '.join((*definition.parameters,))}"
-                      + (" and m" if definition.takes_message else ""))
+        counts = len(arguments), len(call.args) - len(arguments), len(call.keywords)
+        if counts != (len(definition.parameters), int(definition.takes_message), 0):
+            wanted = [", ".join(definition.parameters), "m" if definition.takes_message else ""]
+            self.fail(call, f"{definition.name} takes {' and '.join(filter(None, wanted)) or 'nothing'}")
+        if definition.takes_message and scope.events is None:
+            self.fail(call, "there is no m here")
         for argument, type in zip(arguments, definition.parameters.values(), strict=True):
             self.want(argument, type, scope)
         for field in self.fields_read(definition):
@@ -213,7 +246,7 @@ class Typer:
     # --- expressions
     def want(self, node: ast.expr, type: Type, scope: Scope) -> None:
         found = self.of(node, scope)
-        if found == type or found == ZERO and type.name in NUMERIC and not type.key:
+        if found == type or found == ZERO and type in NUMERIC:
             return
         if found == EMPTY and type.key:
             return
@@ -235,19 +268,25 @@ class Typer:
         if name == "now":
             return TIME
         known = self.unit.fields()
-        for event in scope.events:
-            if name not in event.fields and (name not in known or len(scope.events) < len(self.unit.messages)):
-                near = get_close_matches(name, event.fields, 1)
-                more = f"; did you mean m.{near[0]}?" if near else ""
-                self.fail(node, f"m.{name}: {event.name} has no such field{more}")
+        if scope.any_event and name not in known:
+            self.no_field(node, name, "no message has such a field", known)
+        for event in scope.events if not scope.any_event else ():
+            if name not in event.fields:
+                self.no_field(node, name, f"{event.name} has no such field", event.fields)
         return known[name]
+
+    def no_field(self, node: ast.AST, name: str, text: str, fields: dict[str, Type]) -> NoReturn:
+        near = get_close_matches(name, fields, 1)
+        self.fail(node, f"m.{name}: {text}" + (f"; did you mean m.{near[0]}?" if near else ""))
 
     def of(self, node: ast.expr, scope: Scope) -> Type:
         """The type of an expression."""
         match node:
             case ast.Constant(bool()):
                 return BOOL
-            case ast.Constant(int()):
+            case ast.Constant(int(value)):
+                if value > NUMBER_MAX:
+                    self.fail(node, f"{value} is too large: numbers have 64 bits")
                 return ZERO
             case ast.Constant(str()):
                 return STATE
@@ -282,7 +321,7 @@ class Typer:
                 self.want(value, BOOL, scope)
                 return BOOL
             case ast.BinOp(left, ast.Add(), right):
-                return self.same(node, [left, right], scope)
+                return self.same(node, [left, right], scope, numeric=True)
             case ast.BinOp(left, ast.BitOr(), right):
                 self.want(left, REPLICAS, scope)
                 self.want(right, REPLICAS, scope)
@@ -307,16 +346,20 @@ class Typer:
         near = get_close_matches(name, known, 1)
         self.fail(node, f"{name} is not known here" + (f"; did you mean {near[0]}?" if near else ""))
 
-    def same(self, node: ast.expr, parts: list[ast.expr], scope: Scope) -> Type:
+    def same(self, node: ast.expr, parts: list[ast.expr], scope: Scope, numeric: bool = False) -> Type:
+        """The type that all parts have."""
         types = [t for t in (self.of(part, scope) for part in parts) if t != ZERO]
         if not types:
             return ZERO
-        if any(t != types[0] or t.key for t in types):
+        if any(t != types[0] for t in types):
             self.fail(node, f"{ast.unparse(node)} mixes {' and '.join(str(t) for t in types)}")
+        if types[0].key or types[0] in (EMPTY, STATE) or numeric and types[0] not in NUMERIC:
+            self.fail(node, f"{ast.unparse(node)}: this can't be done with {types[0]}")
         return types[0]
 
-    def compare(self, node: ast.expr, left: ast.expr, right: ast.expr, scope: Scope) -> Type:
-        if self.of(left, scope) == STATE:
+    def compare(self, node: ast.Compare, left: ast.expr, right: ast.expr, scope: Scope) -> Type:
+        order = not isinstance(node.ops[0], ast.Eq | ast.NotEq)
+        if self.of(left, scope) == STATE and isinstance(left, ast.Attribute) and not order:
             owner = scope.machine
             match left:
                 case ast.Attribute(ast.Attribute(ast.Name("own"), key)):
@@ -325,7 +368,7 @@ class Typer:
             if state not in owner.states:
                 self.fail(node, f"{ast.unparse(right)} is no state of {owner.name}")
             return BOOL
-        self.same(node, [left, right], scope)
+        self.same(node, [left, right], scope, numeric=order)
         return BOOL
 
     def value_call(self, node: ast.Call, scope: Scope) -> Type:
@@ -335,11 +378,13 @@ class Typer:
             if definition is None or definition.result is None:
                 self.fail(node, f"{called} is no definition with a value")
             self.call(node, definition, scope)
-            inner = Scope(scope.machine, definition.self_name, scope.events, definition.parameters)
+            inner = Scope(scope.machine, definition.self_name, scope.events, definition.parameters, scope.any_event)
             return self.of(definition.result, inner)
+        if node.keywords:
+            self.fail(node, f"{ast.unparse(node.func)} has no option")
         match node.func, node.args:
             case ast.Name("max" | "min"), [_, _, *_]:
-                return self.same(node, node.args, scope)
+                return self.same(node, node.args, scope, numeric=True)
             case ast.Name("quorum"), [votes]:
                 self.want(votes, REPLICAS, scope)
                 return BOOL
@@ -347,6 +392,8 @@ class Typer:
                 whole = self.of(map, scope)
                 if whole.key != "Replica":
                     self.fail(node, "kth takes a Map[Replica, T]")
+                if len(own) > 1:
+                    self.fail(node, "kth takes a map, and what to put for the own value")
                 for value in own:
                     self.want(value, Type(whole.name), scope)
                 return Type(whole.name)

@@ -47,8 +47,8 @@ class Acceptor:
         when(otherwise, m.number >= a.promised)
         reply(Where(m.number, a.next(m.number)))
     def refuse(a, m: Propose | Accept | Beat): when(otherwise); reply(Refuse(m.number, a.promised))
-    def learn(a, m: Learn):                # chosen, so no vote; grants nothing
-        when(m.instance == a.chosen + 1)
+    def learn(a, m: Learn):                # chosen, so no vote; a master knows what it proposed
+        when(m.instance == a.chosen + 1, own.reign.state == "idle")
         a.chosen, a.last = m.instance, max(a.last, m.instance)
         persist(m)
     def commit(a, m: Commit): when(m.mark > a.chosen); a.chosen = min(m.mark, a.last)

@@ -38,7 +38,7 @@ class Reign:
         when(m.number == r.number)
         r.acked[m.sender] = max(r.acked[m.sender], m.instance)
         r.hear(m)
-        send(me, Commit(kth(r.acked)))
+        if kth(r.acked) > r.mark(): send(me, Commit(kth(r.acked)))
     def echoed(r: "opening | serving", m: Echo):
         when(m.number == r.number)
         r.hear(m)

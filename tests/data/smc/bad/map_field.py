@@ -1,4 +1,4 @@
-# expect: 7: field all: a message can't carry a map
+# expect: 7: all: only a machine's variable can be a map
 from fastpaxos_live.smc.language import *
 
 me: setting[Replica]

@@ -1,0 +1,21 @@
+# expect: 21: m.yes + m.yes: this can't be done with Bool
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+Poke = message(yes=Bool)
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number
+    def late(a, m: Poke):
+        when(m.yes + m.yes)

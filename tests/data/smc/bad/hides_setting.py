@@ -1,0 +1,20 @@
+# expect: 20: parameter LIMIT hides what LIMIT is elsewhere
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+LIMIT: setting[Number]
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number
+    def top(a, LIMIT: Number): return LIMIT

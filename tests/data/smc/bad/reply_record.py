@@ -1,0 +1,23 @@
+# expect: 22: record Poke never travels
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+Poke = record()
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number
+    def late(a, m: Ping):
+        when(m.number == 0)
+        reply(Poke())
+    def poke(a, m: Poke): become("off")

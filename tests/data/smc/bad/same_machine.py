@@ -1,0 +1,22 @@
+# expect: 21: machine Out and generated code would both be Out
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+want = effect()
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number
+@machine("there")
+class Out:
+    def ping(a, m: Ping): want()

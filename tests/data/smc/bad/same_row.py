@@ -1,0 +1,21 @@
+# expect: 20: row PING and row ping would both be ROW_NODE_PING
+from fastpaxos_live.smc.language import *
+
+me: setting[Replica]
+Ping = message(number=Number)
+Pong = message(number=Number, sent=Time)
+Poke = message()
+
+@machine("off", "on")
+class Node:
+    high: Number
+
+    def ping(a: "off", m: Ping):
+        a.high = max(a.high, m.number)
+        become("on")
+    def again(a: "on", m: Ping):
+        become("off")
+        reply(Pong(a.high, m.now))
+    def pong(a, m: Pong): a.high = m.number
+    def PING(a: "on", m: Poke): become("off")
+    ignore(Poke)
