@@ -730,11 +730,20 @@ cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data)
         m = log_message(log, peer, h)
         at_hand = log_at_hand(h, data)
         log_step(log, &m, &at_hand)
-        if (h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT) and (log_candidate(log) or log_serving(log)):
+        if (h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT) and log_claims(log):
             log_happen(log, M_FOLLOWED)
         log_settle(log)
         if h.type == ACCEPT or h.type == BEAT:
             log_behind(log, peer, h)
+
+
+cdef inline bint log_claims(Log *log) noexcept nogil:
+    # Is there anything that following another replica could end?
+    cdef Machines *s = &log.machines
+    return (
+        s.reign.state != REIGN_IDLE or s.coordinator.state != COORDINATOR_IDLE
+        or s.election.state != ELECTION_RESTING
+    )
 
 
 cdef inline bint log_too_far(Log *log, const Head *h) noexcept nogil:

@@ -46,6 +46,8 @@ FRAME_OF = {
     M.M_REFUSE: REFUSE, M.M_ACCEPT: ACCEPT, M.M_ACK: ACK, M.M_BEAT: BEAT, M.M_ECHO: ECHO, M.M_WHERE: WHERE,
     M.M_LEARN: LEARN,
 }  # fmt: skip
+MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
+STEPPED = set(MESSAGE_OF) - {WHERE, LEARN}  # frames that are an event and nothing more
 STEPS_OF = {message: tuple(M.STEPS[index] for index in taken_by) for message, taken_by in M.TAKEN_BY.items()}
 # Rows that the host has something to do for, beside their actions.
 NOTED = {
@@ -54,7 +56,6 @@ NOTED = {
 }  # fmt: skip
 FIELDS = ("type", "sender", "now", "number", "yes", "mark", "promised", "instance", "accepted", "value", "high", "sent")
 assert M.Message.__slots__[: len(FIELDS)] == FIELDS
-MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
 
 
 class Entry(NamedTuple):
@@ -142,7 +143,7 @@ class PaxosLog:
         self.where_at = 0
         self.where_instance = 0
         self.resend_at = [0] * (self.replicas + 1)
-        self.due = 0  # before this time no machine has a row for a tick
+        self.due = 0  # before this time no machine has a row for a tick; 0: not known
         self.served = False  # what the host was told last
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
@@ -179,7 +180,7 @@ class PaxosLog:
             if not row:
                 continue
             last = row
-            self.due = 0  # what comes next may be something else now
+            self.due = 0
             if self.transitions is not None:
                 self.transitions.append((self.now, row, m.type, before, M.snapshot(self.machines)))
             if row in NOTED:
@@ -432,12 +433,13 @@ class PaxosLog:
     # --- turn
     def tick(self, nudge: bool = False) -> None:
         """Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat."""
-        if self.now < self.due and not nudge:
-            return
+        if not nudge:
+            self.due = self.due or self._due()
+            if self.now < self.due:
+                return
         while self.event(M.M_TICK, jitter=self.jitter, nudge=nudge) != M.IGNORED:
             nudge = False
         self.settle()
-        self.due = self._due()
 
     def _due(self) -> int:
         if self.reign.state == M.REIGN_OPENING or self.machines.boost.state == M.BOOST_DRAINING:
@@ -490,34 +492,40 @@ class PaxosLog:
         type = frame.type
         if type in (ACCEPT, LEARN, ENTRY) and len(frame.payload) < VALUE_BYTES:
             raise BadFrame
-        if type == FETCH:
+        if type in STEPPED:
+            if type == ACCEPT and self._too_far(frame):
+                self.catchup.behind(peer, frame)  # as if the frame had been lost: disk or catch-up are not so far yet
+                return
+            self.step(self._message(MESSAGE_OF[type], peer, frame), AtHand(data, frame.payload, frame.extra))
+            follows = type in (ACCEPT, BEAT)
+            if (follows or type == PROPOSE) and self._claims():
+                self.event(M.M_FOLLOWED)
+            self.settle()
+            if follows:
+                self.catchup.behind(peer, frame)
+        elif type == WHERE:
+            self._on_where(peer, frame)
+        elif type == LEARN:
+            self.catchup.on_learn(peer, frame, data)
+        elif type == FETCH:
             self.catchup.on_fetch(peer, frame.instance)
         elif type == FETCHED:
             self.catchup.on_fetched(peer, frame)
-        elif type not in MESSAGE_OF:
-            self.host.on_frame(peer, frame)
-        elif type == LEARN:
-            self.catchup.on_learn(peer, frame, data)
-        elif type == ACCEPT and self._too_far(frame):
-            self.catchup.behind(peer, frame)  # as if the frame had been lost: the disk or catch-up is not so far yet
-        elif type == WHERE:
-            self._on_where(peer, frame)
         else:
-            m = self._message(MESSAGE_OF[type], peer, frame)
-            self.step(m, AtHand(data, frame.payload, frame.extra))
-            if type in (PROPOSE, ACCEPT, BEAT) and (self.candidate() or self.serving()):
-                self.event(M.M_FOLLOWED)
-            self.settle()
-            if type in (ACCEPT, BEAT):
-                self.catchup.behind(peer, frame)
+            self.host.on_frame(peer, frame)
+
+    def _claims(self) -> bool:
+        # Is there anything that following another replica could end?
+        m = self.machines
+        return bool(m.reign.state or m.coordinator.state or m.election.state)
+
+    def _too_far(self, frame: Frame) -> bool:
+        return frame.instance > self.acceptor.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH
 
     def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
         """Takes a chosen entry, if it is the next."""
         m = self._message(M.M_LEARN, peer, frame)
         return self.step(m, AtHand(data, frame.payload, 0)) == M.ROW_ACCEPTOR_LEARN
-
-    def _too_far(self, frame: Frame) -> bool:
-        return frame.instance > self.acceptor.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH
 
     def _on_where(self, peer: int, frame: Frame) -> None:
         # A follower in a gap mostly lacks what follows it as well.
