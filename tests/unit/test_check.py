@@ -11,6 +11,7 @@ from fastpaxos_live._generate import GENERATED
 from fastpaxos_live.check import run
 from fastpaxos_live.check.mutants import MUTANTS, Known
 from fastpaxos_live.check.scopes import BEYOND, SCOPES, Scope
+from fastpaxos_live.smc.mutate import SpecMutant
 
 CORE = Path(cli.__file__).parents[1] / "_core.pyx"
 SLOW = {"own promise not durable before the propose", "the lease is moved by a resend"}  # for the command only
@@ -56,6 +57,14 @@ def test_a_mutant_is_caught(known: Known) -> None:
     caught = run.catch(MUTANTS.index(known) + 1)
     assert "check" in caught.caught_by
     assert caught.what
+
+
+def test_a_mutant_whose_rule_is_gone_is_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Known(SpecMutant("gone", "acceptor", "no such rule", ""))
+    monkeypatch.setattr(run, "MUTANTS", (gone,))
+    caught = run.catch(1)
+    assert caught.caught_by == ""
+    assert "not once" in caught.what
 
 
 def test_a_violation_is_drawn_as_a_chart() -> None:

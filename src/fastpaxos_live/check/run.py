@@ -81,9 +81,13 @@ def catch(number: int) -> Caught:
         return _simulated(mutant) or Caught(mutant.name, "", "", 0.0)
     known = MUTANTS[number - 1]
     begun = monotonic()
+    try:
+        unit = known.mutant.unit(SPECS)
+    except ValueError as error:  # the rule that it quotes has another text by now
+        return Caught(known.mutant.name, "", str(error), 0.0)
     found = _explored(number, known)
     try:
-        lint(known.mutant.unit(SPECS))
+        lint(unit)
     except SpecError as error:
         text = str(error).splitlines()[0].split(": ", 1)[1]
         if found:
