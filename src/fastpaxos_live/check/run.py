@@ -65,7 +65,7 @@ def explore(scope: Scope, seconds: float = SECONDS_MAX, mutant: int = 0, forget:
     )  # fmt: skip
 
 
-def check(scopes: list[Scope], seconds: float, jobs: int) -> Iterator[Found]:
+def explore_all(scopes: list[Scope], seconds: float, jobs: int) -> Iterator[Found]:
     """Explores these scopes, as they end; `seconds` limits each that is bounded."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         yield from pool.map(explore, scopes, [seconds if scope.bounded else SECONDS_MAX for scope in scopes])

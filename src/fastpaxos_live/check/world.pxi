@@ -389,6 +389,10 @@ cdef void world_crash(World *w, Node *n) noexcept nogil:
         fail(b"a promise was forgotten in a crash")
 
 
+cdef inline bint world_voted(Node *n, uint64_t instance, uint64_t number) noexcept nogil:
+    return n.disk[instance].vote and n.disk[instance].number == number
+
+
 cdef bint world_dead(World *w, uint64_t x) noexcept nogil:
     # Can this message make no difference any more, whatever happens? Durable promises only grow, and a number at or
     # below the own one is never stood with again. For the protocol as it is, so not for a mutant.
@@ -404,7 +408,10 @@ cdef bint world_dead(World *w, uint64_t x) noexcept nogil:
         if m.sent + bounds.master <= w.nodes[m.sender if m.type == M_BEAT else s.me].clock and not bounds.reads:
             return m.type == M_ECHO or m.mark <= n.disk_chosen
     if m.type == M_ACCEPT or m.type == M_BEAT:
-        if m.number == n.disk_reign and m.instance <= n.disk_last and m.mark <= n.disk_chosen:
+        if (
+            m.number == n.disk_reign and m.instance <= n.disk_last and m.mark <= n.disk_chosen
+            and world_voted(n, m.instance, m.number) and world_voted(n, n.disk_last, m.number)
+        ):
             # Taken before. Again, it would be answered as it was, and prolong a grant, which forbids more.
             return m.type == M_ACCEPT or m.sent < n.renewed
         return m.number < n.disk_promised
@@ -454,14 +461,6 @@ cdef void world_sweep(World *w) noexcept nogil:
 
 
 # What must hold in every state.
-cdef inline uint32_t ones(uint32_t x) noexcept nogil:
-    cdef uint32_t count = 0
-    while x:
-        x &= x - 1
-        count += 1
-    return count
-
-
 cdef uint32_t world_votes(World *w, uint32_t instance, uint32_t number) noexcept nogil:
     cdef uint32_t r, count = 0
     for r in range(1, NODES + 1):

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..server.config import ConfigError
-from .check import check_command
+from .check import check
 from .failure import CommandFailed
 from .serve import serve
 from .sim import sim
@@ -47,7 +47,7 @@ app.command()(up)
 app.command()(serve)
 app.command()(status)
 app.command()(sim)
-app.command("check")(check_command)
+app.command()(check)
 
 
 def main() -> NoReturn:

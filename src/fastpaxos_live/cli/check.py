@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ..check import run
 from ..check.mutants import MUTANTS
-from ..check.run import AROUND, Caught, Found, catch_all, check
+from ..check.run import Caught, Found
 from ..check.scopes import SCOPES
 from .failure import CommandFailed
 
 
-def check_command(
+def check(
     scope: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Explore this scope only.")] = None,
     mutants: Annotated[bool, typer.Option("--mutants", help="Put known mistakes in: is each noticed?")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each bounded scope.")] = 30.0,
@@ -36,7 +37,7 @@ def check_command(
     found: list[Found] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("scopes", total=len(wanted))
-        for one in check(wanted, seconds, jobs):
+        for one in run.explore_all(wanted, seconds, jobs):
             found.append(one)
             progress.advance(task)
     bad = [one for one in found if one.violation]
@@ -75,8 +76,8 @@ def _print(found: list[Found], rows: bool) -> None:
 def _mutants(jobs: int, charts: bool, as_json: bool) -> None:
     caught: list[Caught] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("mutants", total=len(MUTANTS) + len(AROUND))
-        for one in catch_all(jobs):
+        task = progress.add_task("mutants", total=len(MUTANTS) + len(run.AROUND))
+        for one in run.catch_all(jobs):
             caught.append(one)
             progress.advance(task)
     if as_json:

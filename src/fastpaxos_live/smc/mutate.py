@@ -18,13 +18,9 @@ class SpecMutant:
 
     def unit(self, files: list[Path]) -> Unit:
         """The changed specification, not linted. Raises ValueError when `old` is not there once; SpecError."""
-
-        def read(path: Path) -> str:
-            text = path.read_text()
-            if path.stem != self.file:
-                return text
-            if text.count(self.old) != 1:
-                raise ValueError(f"{path.name} has {text.count(self.old)} times, not once: {self.old!r}")
-            return text.replace(self.old, self.new)
-
-        return parse(files, read)
+        changed = next(path for path in files if path.stem == self.file)
+        text = changed.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{changed.name} has {text.count(self.old)} times, not once: {self.old!r}")
+        text = text.replace(self.old, self.new)
+        return parse(files, lambda path: text if path == changed else path.read_text())
