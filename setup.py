@@ -50,7 +50,7 @@ try:
 except SpecError as error:
     sys.exit(str(error))
 
-explored = [*included("check"), *included("generated"), PACKAGE / "core/xxh64.pyx"]
+explored = [*included("check"), *included("generated"), PACKAGE / "core/u64.pyx", PACKAGE / "core/xxh64.pyx"]
 
 setup(
     ext_modules=cythonize(

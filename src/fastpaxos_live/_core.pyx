@@ -10,6 +10,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 include "core/limits.pxi"
 include "core/expect.pyx"
+include "core/u64.pyx"
 include "core/buf.pyx"
 include "core/xxh64.pyx"
 include "core/log_frame.pyx"

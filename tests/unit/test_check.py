@@ -14,8 +14,6 @@ from fastpaxos_live.check.scopes import BEYOND, SCOPES, Scope
 from fastpaxos_live.smc.mutate import SpecMutant
 
 CORE = Path(cli.__file__).parents[1] / "_core.pyx"
-SLOW = {"own promise not durable before the propose", "the lease is moved by a resend"}  # for the command only
-
 SMALL = Scope("small", "", {"instances": 1, "rounds": 2, "coordinators": 2, "stands": 2, "crashes": 1})
 
 
@@ -51,9 +49,6 @@ def test_a_limit_ends_an_exploration() -> None:
 
 @pytest.mark.parametrize("known", MUTANTS, ids=lambda known: known.mutant.name.replace(" ", "-"))
 def test_a_mutant_is_caught(known: Known) -> None:
-    if known.mutant.name in SLOW:
-        assert scope(known.scope)
-        return
     caught = run.catch(MUTANTS.index(known) + 1)
     assert "check" in caught.caught_by
     assert caught.what

@@ -52,6 +52,7 @@ C_HEADERS = {"stdint.h", "stddef.h", "stdio.h", "stdlib.h", "string.h"}
 C_ONLY = {
     "buf",  # Python has bytearray,
     "expect",  # assert,
+    "u64",  # max and min,
     "xxh64",  # the xxhash package,
     "replica_face",  # and needs no wrapper class
 }

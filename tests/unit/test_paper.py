@@ -652,7 +652,7 @@ def test_61_every_step_is_a_row_and_is_counted(cell: Cell) -> None:
         ("acceptor", ("promise", "accept")),
         ("election", ("suspect", "asked")),
         ("coordinator", ("stand", "promised", "elected", "take_over")),
-        ("reign", ("begin", "enthrone", "serve", "propose", "acked_at", "echoed")),
+        ("reign", ("begin", "propose_epoch", "serve", "propose", "acked_at", "echoed")),
     ):
         for row in rows:
             assert cell.rows(master, f"{machine}.{row}") > 0, row

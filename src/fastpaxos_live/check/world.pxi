@@ -79,7 +79,6 @@ cdef struct Bounds:
 
 cdef struct At:            # the value at hand
     uint8_t value
-    uint8_t number
 
 cdef Bounds bounds
 cdef bint beyond = False   # the world is too small for what happened
@@ -319,7 +318,6 @@ cdef void world_deliver(World *w, uint32_t index) noexcept nogil:
     cdef Message m = unpack(x)
     cdef At at
     at.value = <uint8_t>m.value
-    at.number = <uint8_t>m.number
     m.now = n.clock
     world_step(w, n, &m, at)
     if m.type == M_BEAT and m.number == n.machines.acceptor.promised and m.sent >= n.renewed:

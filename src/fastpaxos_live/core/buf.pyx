@@ -63,11 +63,3 @@ cdef void buf_trim(Buf *b, size_t keep) noexcept nogil:
 cdef void buf_free(Buf *b) noexcept nogil:
     free(b.data)
     memset(b, 0, sizeof(Buf))
-
-
-cdef inline uint64_t u64_max(uint64_t a, uint64_t b) noexcept nogil:
-    return a if a > b else b
-
-
-cdef inline uint64_t u64_min(uint64_t a, uint64_t b) noexcept nogil:
-    return a if a < b else b

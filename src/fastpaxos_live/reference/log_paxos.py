@@ -228,8 +228,7 @@ class PaxosLog:
 
     def settle(self) -> None:
         """Brings the layer above up to what the machines know by now."""
-        if self.serving() != self.served:
-            self._role()
+        self._role()
         while self.applied < self.acceptor.chosen:
             while self.applied < self.acceptor.chosen:
                 self.applied += 1

@@ -11,7 +11,7 @@ class Boost:
     def asked(b, m): return own.coordinator.state != "idle" and own.coordinator.number == m.number
     def alien(b, m): return max(m.mark, m.high) > own.acceptor.chosen   # not this master's
 
-    def crowned(b: "idle", m: Elected): b.at, b.refusers = m.now + TERM, NOBODY
+    def begin(b: "idle", m: Elected): b.at, b.refusers = m.now + TERM, NOBODY
     def due(b: "idle", m: Tick):
         when(own.reign.state == "serving", m.now >= b.at)
         become("draining")

@@ -28,7 +28,7 @@ class Reign:
     def reopen(r: "opening", m: Tick):     # values unchanged, one without effect in a gap
         when(r.proposed < r.offered)
         r.put(m, OFFER)
-    def enthrone(r: "opening", m: Tick):
+    def propose_epoch(r: "opening", m: Tick):
         when(r.proposed >= r.offered, r.epoch == 0, r.proposed < r.mark() + ROOM)
         r.epoch = r.proposed + 1
         r.put(m, EPOCH)
