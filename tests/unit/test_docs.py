@@ -130,7 +130,7 @@ def test_the_walk_of_a_set_leads_through_the_code() -> None:
 
 
 def test_every_fault_is_documented() -> None:
-    code = "\n".join(path.read_text() for path in (ROOT / "src/fastpaxos_live/sim").glob("*.py"))
+    code = "\n".join(path.read_text() for path in (ROOT / "src/fastpaxos_live/sim").rglob("*.py"))
     counted = {*FAULTS, *re.findall(r"\bcount\(\"(\w+[a-z])\"\)", code)}
     assert {"crash", "loss", "corrupt", "read_fails"} <= counted
     documented = set(re.findall(r"`(\w+)`", (ROOT / "docs/simulator.md").read_text()))

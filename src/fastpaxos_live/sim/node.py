@@ -4,6 +4,7 @@ It does what the real edge does: takes the time, feeds what has arrived, ends th
 makes the process stop inside a turn, a pause between two.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._api import Config, Replica
@@ -40,7 +41,7 @@ class Node:
         self.wall_offset_ms = world.plan.wall_offset_ms[id - 1]
         self.paused_until = 0
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
-        self.crash_after: int | None = None  # outputs of the next turns after which the process dies
+        self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self._reset()
 
@@ -118,7 +119,7 @@ class Node:
         self.count_rows()
         self.core = None
         self.serving = False
-        self.crash_after = None
+        self.dying = None
         world.check.views[self.id].begin(0)
         links = list(self.links.values())
         links += [item[1] for item in self.received + self.inbox if item[0] == "open_client"]
@@ -127,6 +128,10 @@ class Node:
         for link in links:
             if not world.faulty or world.random.random() < 0.8:  # else the client has to find out by itself
                 world.after(world.network.delay(), link.client.on_closed, link)
+
+    def die_sending(self, outputs: int, then: Callable[["Node"], None]) -> None:
+        """Of what the next turns put out only so much leaves; then the process dies, and `then` is called."""
+        self.dying = outputs, then
 
     def count_rows(self) -> None:
         """This life's rows go into the outcome."""
@@ -336,16 +341,16 @@ class Node:
             self._drain_client(id, outputs)
         if core.drain_calls():
             raise Violation(f"replica {self.id} hands up a request that the simulated clients never send")
-        if self.crash_after is not None and outputs:
+        if self.dying is not None and outputs:
             world.random.shuffle(outputs)
         for output in outputs:
-            if self.crash_after is not None:
-                if self.crash_after == 0:
-                    world.count("crash_sending")
+            if self.dying is not None:
+                left, then = self.dying
+                if not left:
                     self.crash()
-                    world.faults.restart_later(self)
+                    then(self)
                     return False
-                self.crash_after -= 1
+                self.dying = left - 1, then
             output[0](*output[1:])
         return True
 

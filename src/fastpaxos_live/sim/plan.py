@@ -7,13 +7,12 @@ some have all of them.
 from dataclasses import dataclass, replace
 from random import Random
 
+from .faults import KINDS
+
 # Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
 LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000), (600_000, 500_000, 50_000, 200_000))
 
-FAULTS = (
-    "crash", "crash_sending", "crash_all", "quick_restart", "pause", "stall", "slow_disk", "partition", "one_way",
-    "pair", "flap", "reset", "wall_jump", "relay", "exchange",
-)
+FAULTS = tuple(KINDS)
 
 DRIFT_PPM_MAX = 40_000  # 4 %: what the shortest margin between the two leases allows, and a little more
 

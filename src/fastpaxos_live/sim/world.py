@@ -13,7 +13,7 @@ from typing import cast
 from .._api import Config, Replica
 from .check import CellCheck, Violation
 from .clients import Client
-from .faults import Faults
+from .faults.schedule import Schedule
 from .linear import check_history
 from .network import Network
 from .node import Node
@@ -53,6 +53,7 @@ class World:
         self, seed: int, core: ModuleType, seconds: float = 10.0, show: Callable[[str], None] | None = None,
         draw: Callable[[Random], Plan] = draw_plan, rows: bool = False,
     ) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.plan = draw(self.random)
         self.new_replica: Callable[[Config], Replica] = core.Replica
@@ -76,7 +77,7 @@ class World:
         self.nodes = cast("list[Node]", [None])  # by id
         self.nodes += [Node(self, id) for id in range(1, self.plan.replicas + 1)]
         self.clients = [Client(self, id) for id in range(1, self.plan.clients + 1)]
-        self.faults = Faults(self)
+        self.faults = Schedule(self)
 
     @staticmethod
     def _counter(counts: Counter[str]) -> Callable[[str], None]:
@@ -149,7 +150,7 @@ class World:
         self.faulty = False
         self.network.heal()
         for node in self.nodes[1:]:
-            node.crash_after = node.stall = None
+            node.dying = node.stall = None
             node.disk_slow_until = 0
             node.paused_until = min(node.paused_until, self.now)
             self.after(1000, node.start)

@@ -1,0 +1,7 @@
+"""What goes wrong in a world: one module for each thing that fails. `KINDS` has them all."""
+
+from .network import KINDS as NETWORK
+from .occasion import Fault
+from .process import KINDS as PROCESS
+
+KINDS: dict[str, Fault] = {fault.__name__: fault for fault in PROCESS + NETWORK}

@@ -1,0 +1,56 @@
+"""Faults at random times by the plan's rates, until the world heals."""
+
+from collections.abc import Collection
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import trace as t
+from . import KINDS
+from .occasion import Occasion
+
+if TYPE_CHECKING:
+    from ..world import World
+
+
+class Happened(NamedTuple):
+    """A fault that was made."""
+
+    time: int  # true time (us)
+    name: str  # kind#number
+    what: str  # to whom, for how long
+
+
+class Schedule:
+    """The faults of one world. Each kind has times of its own, each fault choices of its own."""
+
+    def __init__(self, world: "World", only: Collection[str] | None = None) -> None:
+        """`only`: no faults but those with these names."""
+        self.world = world
+        self.happened: list[Happened] = []
+        self._only = only
+        self._numbers = dict.fromkeys(world.plan.faults, 0)
+        self._times = {kind: Random(f"{world.seed} {kind}") for kind in world.plan.faults}
+
+    def start(self) -> None:
+        """Arranges the first of each kind."""
+        for kind in self.world.plan.faults:
+            self._arrange(kind)
+
+    def _arrange(self, kind: str) -> None:
+        mean = self.world.plan.faults[kind]
+        self.world.after(int(self._times[kind].expovariate(1 / mean)), self._fire, kind)
+
+    def _fire(self, kind: str) -> None:
+        world = self.world
+        if not world.faulty:
+            return
+        name = f"{kind}#{self._numbers[kind]}"
+        self._numbers[kind] += 1
+        self._arrange(kind)
+        if self._only is not None and name not in self._only:
+            return
+        what = KINDS[kind](Occasion(world, name))
+        if what is not None:
+            world.count(kind)
+            self.happened.append(Happened(world.now, name, what))
+            world.trace.event(world.now, 0, t.FAULT, 0, 0, f"{name} {what}".encode())
