@@ -114,6 +114,9 @@ class Replica(Protocol):
     def set_client(self, conn: int, resp: int, redirect: bool) -> None:
         """RESP version (2 or 3), and whether this connection asked for redirects (CLUSTER, READONLY)."""
 
+    def drain_peers(self) -> list[tuple[int, int]]:
+        """(peer, channel) of each connection between replicas that has output, in this order."""
+
     def drain_peer(self, peer: int, channel: int) -> bytes: ...
     def drain_disk(self) -> tuple[int, bytes, bool] | None:
         """The next group: (position, bytes, must be synced whatever the policy). None while one is under way
@@ -127,6 +130,10 @@ class Replica(Protocol):
 
     # --- looking
     def status(self) -> Status: ...
+    def glance(self) -> tuple[int, int, int, int, int, bool, int]:
+        """Of `status` what a check after every turn needs: instance_applied, instance_committed, promised, epoch,
+        state_sum, serving, lease_us_left."""
+
     def rows(self) -> dict[str, int]:
         """How often each named row of the acceptor and the coordinator was taken."""
 

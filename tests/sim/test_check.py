@@ -194,11 +194,8 @@ def test_long_history_is_quick_and_one_wrong_answer_is_found():
 
 
 # --- the cell's invariants
-def status(**more):
-    return {
-        "instance_applied": 0, "instance_committed": 0, "state_sum": 0, "epoch": 0, "promised": 0,
-        "serving": False,
-    } | more
+def glance(applied=0, committed=0, promised=0, epoch=0, state_sum=0, serving=False):
+    return applied, committed, promised, epoch, state_sum, serving, 0
 
 
 @pytest.fixture
@@ -230,32 +227,32 @@ def test_restart_applies_again_from_the_first(cell):
 def test_state_is_a_function_of_the_instance(cell):
     for replica in (1, 2):
         cell.applied(replica, [(1, 11)])
-    cell.status(1, status(instance_applied=1, instance_committed=1, state_sum=5), 0, 0)
+    cell.glance(1, glance(applied=1, committed=1, state_sum=5), 0, 0)
     with pytest.raises(Violation, match="state"):
-        cell.status(2, status(instance_applied=1, instance_committed=1, state_sum=6), 0, 0)
+        cell.glance(2, glance(applied=1, committed=1, state_sum=6), 0, 0)
 
 
-@pytest.mark.parametrize("what", ["epoch", "promised", "instance_committed"])
+@pytest.mark.parametrize("what", ["epoch", "promised", "committed"])
 def test_nothing_goes_back(cell, what):
-    cell.status(1, status(**{what: 5}), 0, 0)
-    cell.status(1, status(**{what: 5}), 0, 0)
+    cell.glance(1, glance(**{what: 5}), 0, 0)
+    cell.glance(1, glance(**{what: 5}), 0, 0)
     with pytest.raises(Violation):
-        cell.status(1, status(**{what: 4}), 0, 0)
+        cell.glance(1, glance(**{what: 4}), 0, 0)
 
 
 def test_two_masters(cell):
-    cell.status(1, status(serving=True), now=100, lease_end=200)
-    cell.status(2, status(serving=True), now=200, lease_end=300)
+    cell.glance(1, glance(serving=True), now=100, lease_end=200)
+    cell.glance(2, glance(serving=True), now=200, lease_end=300)
     with pytest.raises(Violation, match="two masters"):
-        cell.status(3, status(serving=True), now=299, lease_end=400)
+        cell.glance(3, glance(serving=True), now=299, lease_end=400)
 
 
 def test_master_that_steps_down_or_dies_makes_room(cell):
-    cell.status(1, status(serving=True), now=100, lease_end=200)
-    cell.status(1, status(), now=110, lease_end=200)
-    cell.status(2, status(serving=True), now=120, lease_end=220)
+    cell.glance(1, glance(serving=True), now=100, lease_end=200)
+    cell.glance(1, glance(), now=110, lease_end=200)
+    cell.glance(2, glance(serving=True), now=120, lease_end=220)
     cell.views[2].begin(0)
-    cell.status(3, status(serving=True), now=130, lease_end=230)
+    cell.glance(3, glance(serving=True), now=130, lease_end=230)
 
 
 def frame(kind, number):
@@ -266,19 +263,19 @@ def test_promise_that_was_told_binds_across_a_crash(cell):
     cell.sent(1, [frame(PROMISE, 7)], boot_us=10)
     cell.views[1].begin(0)
     with pytest.raises(Violation, match="lower"):
-        cell.status(1, status(promised=6), 0, 0)
+        cell.glance(1, glance(promised=6), 0, 0)
     with pytest.raises(Violation, match="after it answered"):
         cell.sent(1, [frame(ACK, 6)], boot_us=20)
 
 
 def test_promise_that_is_durable_binds_across_a_crash(cell):
-    cell.status(1, status(promised=9), 0, 0)
+    cell.glance(1, glance(promised=9), 0, 0)
     cell.durable(1, 8)
     cell.views[1].begin(0)
-    cell.status(1, status(promised=8), 0, 0)
+    cell.glance(1, glance(promised=8), 0, 0)
     cell.views[1].begin(0)
     with pytest.raises(Violation, match="lower"):
-        cell.status(1, status(promised=7), 0, 0)
+        cell.glance(1, glance(promised=7), 0, 0)
 
 
 def test_order_within_a_turn_is_free(cell):

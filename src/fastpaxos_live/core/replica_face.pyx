@@ -158,6 +158,15 @@ cdef class Replica:
             good = core_peer_fed(&self.core, peer, channel, 0)
         return good
 
+    def drain_peers(self) -> list:
+        cdef uint32_t peer, channel
+        found = []
+        for peer in range(1, self.core.log.machines.replicas + 1):
+            for channel in range(2):
+                if buf_size(&self.core.log.links[peer][channel].output):
+                    found.append((peer, channel))
+        return found
+
     def drain_peer(self, uint32_t peer, uint32_t channel) -> bytes:
         self.check_peer(peer, channel)
         cdef Buf *b = &self.core.log.links[peer][channel].output
@@ -220,6 +229,18 @@ cdef class Replica:
             "promised": a.promised,
             "elections": self.core.elections,
         }
+
+    def glance(self) -> tuple:
+        cdef Acceptor *a = &self.core.log.machines.acceptor
+        cdef bint serving = core_serving(&self.core)
+        cdef uint64_t now = self.core.now
+        cdef uint64_t end = 0
+        if serving:
+            end = reign_base(&self.core.log.machines, now) + self.core.log.machines.master
+        return (
+            self.core.log.applied, a.chosen, a.promised, self.core.epoch, self.core.store.state_sum,
+            bool(serving), end - now if end > now else 0,
+        )
 
     def rows(self) -> dict:
         cdef uint32_t i

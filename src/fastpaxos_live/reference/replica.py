@@ -565,6 +565,14 @@ class Replica:
     def feed_peer(self, peer: int, channel: int, data: bytes) -> bool:
         return self.log.feed(peer, channel, data)
 
+    def drain_peers(self) -> list[tuple[int, int]]:
+        return [
+            (peer, channel)
+            for peer in range(1, self.log.machines.replicas + 1)
+            for channel, link in enumerate(self.log.links[peer])
+            if link.output
+        ]
+
     def drain_peer(self, peer: int, channel: int) -> bytes:
         link = self.log.links[peer][channel]
         if not link.output:
@@ -620,6 +628,12 @@ class Replica:
             "promised": a.promised,
             "elections": self.elections,
         }
+
+    def glance(self) -> tuple[int, int, int, int, int, bool, int]:
+        a = self.log.acceptor
+        serving = self._serving()
+        left = reign_base(self.log.machines, self.now) + self.log.machines.master - self.now if serving else 0
+        return self.log.applied, a.chosen, a.promised, self.epoch, self.store.state_sum, serving, max(0, left)
 
     def rows(self) -> dict[str, int]:
         return dict(zip(ROWS, self.log.machines.taken[1:], strict=True))

@@ -21,7 +21,7 @@ class ReplicaView:
 
     __slots__ = (
         "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
-        "committed", "recovered",
+        "committed", "recovered", "seen",
     )
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class ReplicaView:
         self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
         self.quiet_until = quiet_until
         self.recovered = recovered
+        self.seen: tuple[int, ...] = ()  # at the last turn
 
 
 class CellCheck:
@@ -62,39 +63,44 @@ class CellCheck:
                     f"replica {replica} applied {checksum:016x} at instance {instance}, another {known:016x}"
                 )
 
-    def status(self, replica: int, status: dict, now: int, lease_end: int) -> None:
-        """After a turn at true time `now`; the replica's lease ends at true time `lease_end`."""
+    def glance(
+        self, replica: int, seen: tuple[int, int, int, int, int, bool, int], now: int, lease_end: int
+    ) -> None:
+        """After a turn at true time `now` with this `Replica.glance`; its lease ends at true time `lease_end`."""
         view = self.views[replica]
-        applied = status["instance_applied"]
+        applied, committed, promised, epoch, state_sum, serving, _ = seen
+        if serving and lease_end > now:
+            self._serving(replica, epoch, now, lease_end)
+        else:
+            view.serving_until = 0
+        state = applied, committed, promised, epoch, state_sum
+        if state == view.seen:
+            return
+        view.seen = state
         if applied != view.applied:
             raise Violation(f"replica {replica} says it applied up to {applied}, it showed up to {view.applied}")
-        epoch = status["epoch"]
         if applied:
-            state = status["state_sum"], epoch
-            other = self.states.setdefault(applied, state)
-            if other != state:
-                raise Violation(f"replica {replica} has state {state} at instance {applied}, another {other}")
+            known = self.states.setdefault(applied, (state_sum, epoch))
+            if known != (state_sum, epoch):
+                raise Violation(
+                    f"replica {replica} has state {state_sum:016x} in epoch {epoch} at instance {applied}, "
+                    f"another {known[0]:016x} in epoch {known[1]}"
+                )
         if epoch < view.epoch:
             raise Violation(f"replica {replica}: the epoch went back from {view.epoch} to {epoch}")
         view.epoch = epoch
-        committed = status["instance_committed"]
         if committed < view.committed or committed < applied:
             raise Violation(f"replica {replica}: committed {committed} after {view.committed}, applied {applied}")
         view.committed = committed
-        promised = status["promised"]
-        known = max(view.promised, view.told, view.kept)
-        if promised < known:
+        if promised < view.promised or promised < view.told or promised < view.kept:
+            highest = max(view.promised, view.told, view.kept)
             raise Violation(
-                f"replica {replica}: promise {number_text(promised)} is lower than {number_text(known)}"
+                f"replica {replica}: promise {number_text(promised)} is lower than {number_text(highest)}"
             )
         view.promised = promised
-        self._serving(replica, status["serving"], epoch, now, lease_end)
 
-    def _serving(self, replica: int, serving: bool, epoch: int, now: int, lease_end: int) -> None:
+    def _serving(self, replica: int, epoch: int, now: int, lease_end: int) -> None:
         view = self.views[replica]
-        if not serving or lease_end <= now:
-            view.serving_until = 0
-            return
         self.masters.add(epoch)
         view.serving_until = lease_end
         for other, rival in enumerate(self.views):
@@ -123,9 +129,13 @@ class CellCheck:
                 raise Violation(
                     f"replica {replica} promises {number_text(number)} in the silence after its start"
                 )
-        view.told = told
+        if told != view.told:
+            view.told = told
+            view.seen = ()  # look again
 
     def durable(self, replica: int, promised: int) -> None:
         """A group whose header names this promise is durable."""
         view = self.views[replica]
-        view.kept = max(view.kept, promised)
+        if promised > view.kept:
+            view.kept = promised
+            view.seen = ()  # look again

@@ -43,6 +43,7 @@ class Node:
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
+        self.turn_us = world.plan.turn_us
         self._reset()
 
     def _reset(self) -> None:
@@ -93,10 +94,10 @@ class Node:
         core.start(boot, wall)
         view = world.check.views[self.id]
         view.quiet_until = boot + world.plan.lease_us
-        self._look()
+        self._look(boot)
         view.recovered = view.promised
         world.network.start(self.id)
-        self._schedule(0)
+        self._schedule_now()
 
     def _config(self) -> Config:
         world, plan = self.world, self.world.plan
@@ -150,12 +151,15 @@ class Node:
             return
         self.inbox.append(item)
         if not self.scheduled and not self.in_turn:
-            low, high = self.world.plan.turn_us
-            self._schedule(low + int(self.world.random.random() * (high - low)))
+            world = self.world
+            low, high = self.turn_us
+            self.scheduled = True
+            world.at(world.now + low + int(world.random.random() * (high - low)), self._begin, self.boots)
 
-    def _schedule(self, delay: int) -> None:
-        self.scheduled = True
-        self.world.after(delay, self._begin, self.boots)
+    def _schedule_now(self) -> None:
+        if not self.scheduled:
+            self.scheduled = True
+            self.world.at(self.world.now, self._begin, self.boots)
 
     def _wake(self, boots: int) -> None:
         if boots != self.boots or self.core is None:
@@ -165,7 +169,7 @@ class Node:
             return
         due = self.true_us(self.core.wakeup())
         if due <= self.world.now:
-            self._schedule(0)
+            self._schedule_now()
         else:
             self._wake_at(due)
 
@@ -185,69 +189,76 @@ class Node:
         self.scheduled = False
         self.in_turn = True
         # The clock is taken when everything of peers and disk that will be fed has been received.
-        self.received, self.inbox = self.inbox, []
         boot, wall = self.boot_us(), self.wall_ms()
-        world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
         self.core.clock(boot, wall)
-        stall, self.stall = self.stall, None
-        if stall is None:
-            self._feed(boots)
-            self._end(boots)
-        elif stall[1] == "feed":
-            world.after(stall[0], self._feed, boots)
-            world.after(stall[0], self._end, boots)
-        else:
-            self._feed(boots)
-            world.after(stall[0], self._end, boots)
-
-    def _feed(self, boots: int) -> None:
-        if boots == self.boots and self.core is not None:
-            # Clients are read when the clock has been taken: what they sent during a stall belongs to this turn.
-            late = [item for item in self.inbox if item[0] in CLIENT_ITEMS]
-            self.inbox = [item for item in self.inbox if item[0] not in CLIENT_ITEMS]
-            received, self.received = self.received + late, []
+        received, self.inbox = self.inbox, []
+        if self.stall is None:
             for item in received:
-                getattr(self, "_on_" + item[0])(*item[1:])
+                HANDLERS[item[0]](self, *item[1:])
+            self._end(boot, wall)
+            return
+        world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
+        self.received = received
+        (time, before), self.stall = self.stall, None
+        if before == "turn":
+            self._feed_received()
+        world.after(time, self._end_stalled, boots, before)
 
-    def _end(self, boots: int) -> None:
+    def _end_stalled(self, boots: int, before: str) -> None:
         if boots != self.boots or self.core is None:
             return
+        if before == "feed":
+            # Clients are read when the clock has been taken: what they sent during the stall belongs to this turn.
+            self.received += [item for item in self.inbox if item[0] in CLIENT_ITEMS]
+            self.inbox = [item for item in self.inbox if item[0] not in CLIENT_ITEMS]
+            self._feed_received()
+        self._end(self.boot_us(), self.wall_ms())
+
+    def _feed_received(self) -> None:
+        received, self.received = self.received, []
+        for item in received:
+            HANDLERS[item[0]](self, *item[1:])
+
+    def _end(self, boot: int, wall: int) -> None:
         world, core = self.world, self.core
-        boot, wall = self.boot_us(), self.wall_ms()
         self.in_turn = False
         core.turn(boot, wall)
-        self._look()
+        self._look(boot)
         if not self._drain(boot):
             return  # died while it sent
         wake = core.wakeup()
-        world.trace.event(world.now, self.id, t.TURN, boot, wake)
-        self._count_spins(boot)
-        if self.inbox and not self.scheduled:
-            self._schedule(0)
-        elif not self.scheduled:
-            self._wake_at(max(self.true_us(wake), world.now + 1))
-
-    def _count_spins(self, boot: int) -> None:
-        self.spins = self.spins + 1 if boot <= self.last_wake + 2 else 0
+        self._event(t.TURN, boot, wake)
+        if boot > self.last_wake + 2:
+            self.spins = 0
+        else:
+            self._count_spin()
         self.last_wake = boot
+        if self.inbox:
+            self._schedule_now()
+        elif not self.scheduled:
+            due, soonest = self.true_us(wake), world.now + 1
+            self._wake_at(due if due > soonest else soonest)
+
+    def _count_spin(self) -> None:
+        self.spins += 1
         if self.spins > SPINS_MAX:
             raise Violation(f"replica {self.id} asks for turn after turn without time passing")
 
-    def _look(self) -> None:
+    def _look(self, boot: int) -> None:
         # The checks see every turn before anything of it leaves the replica.
         world, core = self.world, self.core
-        check = world.check
         entries = core.applied()
         if entries:
-            check.applied(self.id, entries)
-        self._show_rows()
-        status = core.status()
-        lease_end = self.true_us(self.boot_us() + status["lease_us_left"])
-        serving = status["serving"]
+            world.check.applied(self.id, entries)
+        if world.trace.with_rows:
+            self._show_rows()
+        seen = core.glance()
+        serving = seen[5]
         if serving and not self.serving:
             world.count_election()
         self.serving = serving
-        check.status(self.id, status, world.now, lease_end)
+        lease_end = self.true_us(boot + seen[6]) if serving else 0
+        world.check.glance(self.id, seen, world.now, lease_end)
 
     # --- what goes in
     def _event(self, event: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
@@ -323,13 +334,15 @@ class Node:
         world, core = self.world, self.core
         outputs: list[tuple] = []
         sent: list[Fields] = []
-        for (peer, channel), conn in self.peers.items():
-            data = core.drain_peer(peer, channel)
-            if data:
-                self._event(t.TO_PEER, peer, channel, data)
+        for key in core.drain_peers():
+            conn = self.peers.get(key)
+            if conn is not None:
+                data = core.drain_peer(*key)
+                self._event(t.TO_PEER, key[0], key[1], data)
                 sent += [fields for _, _, fields in frames_of(data)]
                 outputs.append((world.network.send, conn, self.id, data))
-        world.check.sent(self.id, sent, boot)
+        if sent:
+            world.check.sent(self.id, sent, boot)
         group = core.drain_disk()
         if group is not None:
             self._event(t.TO_DISK, group[0], group[2], group[1])
@@ -367,8 +380,7 @@ class Node:
             self.post(("close_client", link))
         elif id in self.stopped and core.wants_client(id):
             self.inbox[:0] = [("feed_client", link, data) for data in self.stopped.pop(id)]
-            if not self.scheduled:
-                self._schedule(0)
+            self._schedule_now()
 
     def _write(self, position: int, data: bytes) -> None:
         world = self.world
@@ -399,6 +411,13 @@ class Node:
     def _was_read(self, boots: int, position: int, data: bytes) -> None:
         if boots == self.boots:
             self.post(("read_done", position, data))
+
+
+HANDLERS: dict[str, Callable[..., None]] = {
+    "open_peer": Node._on_open_peer, "feed_peer": Node._on_feed_peer, "feed_frame": Node._on_feed_frame,
+    "close_peer": Node._on_close_peer, "open_client": Node._on_open_client, "feed_client": Node._on_feed_client,
+    "close_client": Node._on_close_client, "durable": Node._on_durable, "read_done": Node._on_read_done,
+}  # fmt: skip
 
 
 class Replay:

@@ -25,6 +25,8 @@ FRAMES = {
     ).split()
 }
 
+HASH_AT_ONCE = 256  # pieces: one call for many is cheaper
+
 _EVENT = Struct("<QBBQQ")
 _HEADER = Struct("<13xBBBIIQQQQQ")  # a frame's header from its type on: docs/design.md
 _GAPS = re.compile(rb"[^\x21-\x7e]+")
@@ -61,15 +63,19 @@ class Trace:
 
     def __init__(self, show: Callable[[str], None] | None = None, rows: bool = False) -> None:
         self._hash = xxh64()
+        self._waiting: list[bytes] = []  # to be hashed
         self._show = show
         self.with_rows = rows and show is not None
 
     def event(self, now: int, replica: int, event: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
         """An event at true time `now` (us) at `replica` (0: the whole cell); `a` and `b` depend on the event."""
-        update = self._hash.update
-        update(_EVENT.pack(now, replica, event, a, b))
+        waiting = self._waiting
+        waiting.append(_EVENT.pack(now, replica, event, a, b))
         if data:
-            update(data)
+            waiting.append(data)
+        if len(waiting) >= HASH_AT_ONCE:
+            self._hash.update(b"".join(waiting))
+            waiting.clear()
         if self._show is not None:
             self._show(line(now, replica, event, a, b, data))
 
@@ -81,6 +87,8 @@ class Trace:
 
     def digest(self) -> str:
         """16 hexadecimal digits."""
+        self._hash.update(b"".join(self._waiting))
+        self._waiting.clear()
         return self._hash.hexdigest()
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import count
 from random import Random
 from time import process_time
 from types import ModuleType
@@ -72,7 +73,7 @@ class World:
         self.check = CellCheck(self.plan.replicas)
         self.cell_id = self.random.getrandbits(64) | 1
         self._events: list[tuple[int, int, Callable, tuple]] = []
-        self._sequence = 0
+        self._sequence = count()  # events of one time are called in the order in which they were arranged
         self.network = Network(self, self.plan.replicas)
         self.nodes = cast("list[Node]", [None])  # by id
         self.nodes += [Node(self, id) for id in range(1, self.plan.replicas + 1)]
@@ -89,12 +90,12 @@ class World:
     # --- events
     def at(self, time: int, call: Callable, *arguments: object) -> None:
         """Call at that true time (us), or now if it has passed."""
-        self._sequence += 1
-        heappush(self._events, (max(time, self.now), self._sequence, call, arguments))
+        now = self.now
+        heappush(self._events, (time if time > now else now, next(self._sequence), call, arguments))
 
     def after(self, delay: int, call: Callable, *arguments: object) -> None:
         """Call after that many microseconds."""
-        self.at(self.now + delay, call, *arguments)
+        heappush(self._events, (self.now + delay, next(self._sequence), call, arguments))
 
     def _advance(self, until: int) -> None:
         events = self._events
