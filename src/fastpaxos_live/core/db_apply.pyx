@@ -374,23 +374,17 @@ cdef extern from *:
 
 # Looks ahead in a row of operations: a large store is all cache misses, and these need not be waited for one by one.
 cdef struct FdbAhead:
-    const char *next       # the next operation whose slot is to be fetched
+    const char *next       # the next operation, or request, whose slot is to be fetched
     const char *end
     uint64_t hashes[16]    # of keys whose slots were fetched
     uint32_t slots         # how many were
     uint32_t entries
 
 
-cdef inline void fdb_ahead_slot(Store *s, FdbAhead *a) noexcept nogil:
-    cdef Item item
-    if a.next >= a.end:
-        return
-    if fdb_op_count(a.next):
-        fdb_item(a.next + OP_BYTES, &item)
-        a.hashes[a.slots & 15] = fdb_hash(s, item.key, item.key_size)
-        fdb_prefetch(&s.slots[a.hashes[a.slots & 15] & s.mask])
-        a.slots += 1
-    a.next += fdb_op_size(a.next)
+cdef inline void fdb_ahead_slot(Store *s, FdbAhead *a, const char *key, size_t size) noexcept nogil:
+    a.hashes[a.slots & 15] = fdb_hash(s, key, size)
+    fdb_prefetch(&s.slots[a.hashes[a.slots & 15] & s.mask])
+    a.slots += 1
 
 
 cdef inline void fdb_ahead_entry(Store *s, FdbAhead *a) noexcept nogil:
@@ -404,20 +398,30 @@ cdef inline void fdb_ahead_entry(Store *s, FdbAhead *a) noexcept nogil:
     a.entries += 1
 
 
+cdef inline void fdb_ahead_operation(Store *s, FdbAhead *a) noexcept nogil:
+    cdef Item item
+    if a.next >= a.end:
+        return
+    if fdb_op_count(a.next):
+        fdb_item(a.next + OP_BYTES, &item)
+        fdb_ahead_slot(s, a, item.key, item.key_size)
+    a.next += fdb_op_size(a.next)
+
+
 cdef void fdb_ahead_begin(Store *s, FdbAhead *a, const char *first, const char *end) noexcept nogil:
     cdef int _
     a.next = first
     a.end = end
     a.slots = a.entries = 0
     for _ in range(FDB_AHEAD_SLOTS):
-        fdb_ahead_slot(s, a)
+        fdb_ahead_operation(s, a)
     for _ in range(FDB_AHEAD_ENTRIES):
         fdb_ahead_entry(s, a)
 
 
 cdef inline void fdb_ahead_step(Store *s, FdbAhead *a) noexcept nogil:
     # Before each operation that runs.
-    fdb_ahead_slot(s, a)
+    fdb_ahead_operation(s, a)
     fdb_ahead_entry(s, a)
 
 

@@ -559,6 +559,9 @@ cdef inline void core_touch(Core *core, Client *c) noexcept nogil:
 cdef void core_run(Core *core, Client *c) noexcept nogil:
     # Executes a client's requests until there is none, or one has to wait.
     cdef Head h
+    cdef FdbAhead ahead
+    ahead.next = NULL
+    ahead.slots = ahead.entries = 0
     if core_must_report(c):
         c.reported = c.received
         h = log_head(&core.log, TAKEN, 0)
@@ -572,6 +575,7 @@ cdef void core_run(Core *core, Client *c) noexcept nogil:
         if client_waiting_bytes(c) > OUTPUT_BYTES_MAX:
             c.blocked = c.full = True
             break
+        client_look_ahead(c, &core.store, &ahead)
         if not c.parsed and not core_parse(core, c):
             break
         if not core_execute(core, c):

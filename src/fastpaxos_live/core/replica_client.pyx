@@ -188,3 +188,26 @@ cdef inline void batch_hook(Batch *b, int kind, Client *c, const char *data, siz
     c.refs += 1
     c.pending += 1
     c.batch = b
+
+
+cdef inline void client_look_ahead(Client *c, Store *s, FdbAhead *a) noexcept nogil:
+    # As fdb_ahead_step, for the keys of reads that have not been parsed yet.
+    cdef const char *key
+    cdef size_t key_size, length
+    cdef const char *here = c.input.data + c.input.start
+    cdef uint32_t slots = 1, entries = 1
+    a.end = c.input.data + c.input.end
+    if not here <= a.next < a.end:
+        a.next = here
+        a.slots = a.entries = 0
+        slots, entries = FDB_AHEAD_SLOTS, FDB_AHEAD_ENTRIES
+    while slots:
+        length = resp_peek(a.next, <size_t>(a.end - a.next), &key, &key_size)
+        if not length:
+            break
+        fdb_ahead_slot(s, a, key, key_size)
+        a.next += length
+        slots -= 1
+    while entries:
+        fdb_ahead_entry(s, a)
+        entries -= 1

@@ -241,6 +241,27 @@ cdef int resp_next(RespParser *p, const char *data, size_t size) noexcept nogil:
     return state
 
 
+cdef size_t resp_peek(const char *data, size_t size, const char **key, size_t *key_size) noexcept nogil:
+    # The length of the request at `data` if it is a whole array of a short name and a key of less than 100 bytes, as
+    # that of a pipelined GET; else 0. It says only which key will be asked for soon: nothing is checked.
+    cdef size_t at, length
+    if size < 16 or data[0] != c'*' or data[1] != c'2' or data[4] != c'$' or data[6] != c'\r':
+        return 0
+    at = 10 + (data[5] - c'0')  # behind "*2", "$n" and the name
+    if data[5] < c'1' or data[5] > c'9' or at + 8 > size or data[at] != c'$':
+        return 0
+    length = data[at + 1] - c'0'
+    at += 2
+    if data[at] != c'\r':
+        length = 10 * length + (data[at] - c'0')
+        at += 1
+    if length > 99 or data[at] != c'\r' or at + length + 4 > size:
+        return 0
+    key[0] = data + at + 2
+    key_size[0] = length
+    return at + length + 4
+
+
 cdef inline bint resp_is_blank(char c) noexcept nogil:
     return c == c' ' or c'\t' <= c <= c'\r'
 
