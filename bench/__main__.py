@@ -12,6 +12,7 @@ from rich.console import Console
 from . import quick as quick_run
 from .load import LoadError
 from .report import show
+from .results import save
 
 FILE_WIDTH = 100  # columns of what is printed into a file
 
@@ -41,8 +42,7 @@ def quick(
         print(f"bench: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "quick.json").write_text(json.dumps(result, indent=1) + "\n")
+        save(result, out)
     if as_json:
         print(json.dumps(result))
     else:

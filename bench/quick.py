@@ -8,13 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import contestants, load, machine
+from . import contestants, load, results
 from .load import LoadError, Shape
 
 COMMANDS = ("set", "get")
 SHAPES = (Shape(1, 1), Shape(20, 1), Shape(50, 16))
 MOVES_MAX = 5  # how often a measurement is repeated since the master changed under it
-BUILD = Path(__file__).parents[1] / "build"  # the checkout's file system, never a tmpfs
 
 
 def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
@@ -23,9 +22,9 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
     A row has command, shape and, for each contestant, the median of its rounds: rps, p50_ms and
     p99_ms; the single rounds; and the ratios.
     """
-    BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as directory:
-        described = machine.describe(Path(directory))
+    results.BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as directory:
+        facts = results.facts(Path(directory))
         with contestants.all_contestants(Path(directory)) as people:
             rows = _measure_all(people, rounds, seconds, console)
     settings = {
@@ -38,7 +37,7 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
         "seconds": seconds,
         "where": "all processes and the load share this machine; the others idle meanwhile",
     }
-    return {"machine": described, "commit": machine.commit(), "settings": settings, "rows": rows}
+    return results.result("quick", facts, settings, rows)
 
 
 def _measure_all(
