@@ -20,6 +20,7 @@ from ..reference.log_frame import (
 
 CHANNELS = 2
 NAME_BYTES_MAX = 255
+COUNTER_SHIFT = 32  # calls of one process are numbered below this bit, its starts above
 
 _START = Struct("<QIBBBBI")  # the frame header up to its length
 

@@ -16,7 +16,7 @@ import uvloop
 
 from .._api import Replica
 from .._select import load_core
-from ..log.handshake import Greeter
+from ..log.handshake import COUNTER_SHIFT, Greeter
 from ..log.recovery import LogCorrupt, recover
 from .admin import Admin
 from .commands import Commands
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 
 STOP_S = 10.0  # how long the last write and sync may take
 PROGRESS_S = 2.0  # a replay longer than this says how far it is, and again after as long
-COUNTER_SHIFT = 32  # calls of one process are numbered below this bit, its starts above
 CLIENTS_FULL = b"-ERR max number of clients reached\r\n"
 
 

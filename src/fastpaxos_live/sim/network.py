@@ -1,37 +1,48 @@
 """The network between replicas: connections that break and stall, frames that get lost, partitions.
 
-Two connections (channels) a pair, as in production; the lower id dials. Usually a channel is a byte stream as TCP's: in
-order, cut at any byte, stalled while its direction is blocked, and broken now and then. In a lossy run the protocol
-channel carries single frames that are lost, repeated, late and overtaken, even across a reconnection; of the other
-channel only catch-up frames get lost, since forwarding relies on a stream.
+Two connections (channels) a pair, as in production; the lower id dials, and both ends judge the other's HELLO. Usually
+a channel is a byte stream as TCP's: in order, cut at any byte, stalled while its direction is blocked, and broken now
+and then. In a lossy run the protocol channel carries single frames that are lost, repeated, late and overtaken, even
+across a reconnection; of the other channel only catch-up frames get lost, since forwarding relies on a stream.
 """
 
+from collections import deque
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from ..log.handshake import CHANNELS, Hello, Refused, encode_hello
 from ..reference.log_frame import FETCH, FETCHED, LEARN
+from .check import Violation
+from .handshake import Handshakes, is_whole
 from .trace import frames_of
 
 if TYPE_CHECKING:
     from .world import World
 
-CHANNELS = (0, 1)
 DIAL_US = 20_000  # between two attempts to connect
+HANDSHAKE_LEASES = 2  # after so long a handshake has failed
+
+Piece = tuple[bytes, bool]
+"""Bytes on their way, and whether they were damaged."""
 
 
 class Connection:
     """One connection of the pair `low` < `high`."""
 
-    __slots__ = ("low", "high", "channel", "closed", "lost", "damaged", "arrival", "held")
+    __slots__ = ("low", "high", "channel", "call", "greeting", "closed", "lost", "damaged", "arrival", "queued", "held")
 
-    def __init__(self, low: int, high: int, channel: int) -> None:
+    def __init__(self, low: int, high: int, call: Hello) -> None:
         self.low = low
         self.high = high
-        self.channel = channel
+        self.channel = call.channel
+        self.call = call
+        self.greeting = {low: bytearray(), high: bytearray()}  # by receiver: of the HELLO, until the end is open
         self.closed = False
         self.lost = False  # closed so that what was under way never arrives
         self.damaged = False  # bytes were changed on the way
         self.arrival = {low: 0, high: 0}  # by receiver: nothing may arrive earlier
-        self.held: dict[int, list[tuple[bytes, bool]]] = {low: [], high: []}  # by receiver: stalled
+        self.queued: dict[int, deque[Piece]] = {low: deque(), high: deque()}  # by receiver: waits for bandwidth
+        self.held: dict[int, list[Piece]] = {low: [], high: []}  # by receiver: stalled
 
     def other(self, replica: int) -> int:
         """The far end."""
@@ -44,8 +55,13 @@ class Network:
     def __init__(self, world: "World", replicas: int) -> None:
         self.world = world
         self.replicas = replicas
+        self.handshakes = Handshakes(world.cell_id, replicas)
         self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
+        self.cut_for_good: set[tuple[int, int]] = set()  # of them, those that nothing unblocks
+        self.bandwidth: dict[tuple[int, int], int] = {}  # bytes a second that a connection has; who is not here: enough
+        self.strangers: dict[int, Hello] = {}  # replica -> who answers at its address, though it is not that replica
         self.live: dict[tuple[int, int, int], Connection] = {}
+        self.redials: set[tuple[int, int, int]] = set()  # arranged
         self.lossy = world.plan.lossy
         self.split = 0.0 if self.lossy else world.plan.split  # late single frames must not fall between two pieces
         self.corrupt = world.plan.corrupt
@@ -62,9 +78,10 @@ class Network:
     # --- connections
     def start(self, replica: int) -> None:
         """`replica` runs (again): connections are made."""
+        self.handshakes.begin(replica, self.world.nodes[replica].boots)
         for peer in range(1, self.replicas + 1):
             if peer != replica:
-                for channel in CHANNELS:
+                for channel in range(CHANNELS):
                     self._dial(min(peer, replica), max(peer, replica), channel)
 
     def stop(self, replica: int) -> None:
@@ -78,17 +95,88 @@ class Network:
         if (low, high, channel) in self.live or not (world.nodes[low].core and world.nodes[high].core):
             return  # connected, or the one that is down dials when it starts
         if (low, high) in self.blocked or (high, low) in self.blocked:
-            world.after(DIAL_US + self.delay(), self._dial, low, high, channel)
+            self._redial(low, high, channel)
             return
-        conn = self.live[low, high, channel] = Connection(low, high, channel)
-        conn.arrival[high] = world.now + self.delay()
-        conn.arrival[low] = conn.arrival[high] + self.delay()
-        world.at(conn.arrival[high], self._open, conn, high)
-        world.at(conn.arrival[low], self._open, conn, low)
+        call = self.handshakes.call(low, channel)
+        if high in self.strangers:
+            world.after(4 * self.delay(), self._answer_as_stranger, call, high, world.nodes[low].boots)
+            self._redial(low, high, channel)
+            return
+        conn = self.live[low, high, channel] = Connection(low, high, call)
+        conn.arrival[high] = world.now + 2 * self.delay() + self.delay()  # connected, then the HELLO
+        self._send_bytes(conn, high, encode_hello(call))
+        world.after(HANDSHAKE_LEASES * world.plan.lease_us, self._give_up, conn)
 
-    def _open(self, conn: Connection, replica: int) -> None:
-        if not conn.closed:
-            self.world.nodes[replica].post(("open_peer", conn))
+    def _redial(self, *key: int) -> None:
+        if key not in self.redials:
+            self.redials.add(key)
+            self.world.after(DIAL_US + self.delay(), self._dial_again, key)
+
+    def _dial_again(self, key: tuple[int, int, int]) -> None:
+        self.redials.remove(key)
+        self._dial(*key)
+
+    def _give_up(self, conn: Connection) -> None:
+        if conn.greeting:
+            self.close(conn)
+
+    def _greet(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
+        # The first bytes of the other end: a HELLO, which opens this end of the connection or ends it.
+        if conn.closed:
+            return
+        greeting = conn.greeting[receiver]
+        greeting += data
+        answer = b""
+        try:
+            if not is_whole(greeting):
+                return
+            if receiver == conn.high:
+                _, answer = self.handshakes.take_call(receiver, bytes(greeting))
+            else:
+                self.handshakes.take_answer(conn.call, conn.high, bytes(greeting))
+        except Refused as error:
+            if not conn.damaged:
+                raise Violation(f"replica {receiver} refuses replica {conn.other(receiver)}: {error}") from None
+            self.close(conn)
+            return
+        if damaged:
+            raise Violation(f"replica {receiver} took a damaged HELLO of {conn.other(receiver)} for a good one")
+        del conn.greeting[receiver]
+        self.world.nodes[receiver].post(("open_peer", conn))
+        if answer:
+            self._send_bytes(conn, conn.low, answer)
+
+    def _tells_apart(self, called: int, hello: Hello) -> bool:
+        # The call of somebody with a member's identity is known by its number alone, where there was a newer one.
+        member = hello.cell_id == self.world.cell_id and hello.name == self.handshakes.names[hello.replica - 1]
+        if not member or hello.replica >= called:
+            return True
+        conn = self.live.get((hello.replica, called, hello.channel))
+        return conn is not None and called not in conn.greeting and conn.call.counter >= hello.counter
+
+    def _answer_as_stranger(self, call: Hello, dialled: int, boots: int) -> None:
+        stranger = self.strangers.get(dialled)
+        node = self.world.nodes[call.replica]
+        if stranger is None or node.core is None or node.boots != boots:
+            return
+        answer = stranger._replace(channel=call.channel, counter=call.counter)
+        try:
+            self.handshakes.take_answer(call, dialled, encode_hello(answer))
+        except Refused:
+            self.world.count("refused_answer")
+        else:
+            raise Violation(f"replica {call.replica} takes {answer} for replica {dialled}")
+
+    def call_as_stranger(self, called: int, hello: Hello) -> None:
+        """Somebody who is no member, or not that one, calls replica `called`, which must refuse it."""
+        if self.world.nodes[called].core is None or not self._tells_apart(called, hello):
+            return
+        try:
+            self.handshakes.take_call(called, encode_hello(hello))
+        except Refused:
+            self.world.count("refused_call")
+        else:
+            raise Violation(f"replica {called} accepts the call of {hello}")
 
     def close(self, conn: Connection, gone: int = 0) -> None:
         """The connection breaks; `gone` is the end that died. Without one, what is under way is lost."""
@@ -96,27 +184,30 @@ class Network:
         if conn.closed:
             return
         conn.closed = True
-        conn.lost = not gone or any(conn.held.values())  # nothing arrives behind what was lost
+        waits = any(conn.held.values()) or any(conn.queued.values())
+        conn.lost = not gone or waits  # nothing arrives behind what was lost
         del self.live[conn.low, conn.high, conn.channel]
         for end in (conn.low, conn.high):
             conn.held[end].clear()
+            conn.queued[end].clear()
             if end != gone:
                 notice = world.now + self.delay()
                 if world.faulty and world.random.random() < 0.1:
                     notice += world.plan.lease_us
                 world.at(max(notice, conn.arrival[end]), world.nodes[end].post, ("close_peer", conn))
-        world.after(DIAL_US + self.delay(), self._dial, conn.low, conn.high, conn.channel)
+        self._redial(conn.low, conn.high, conn.channel)
 
     # --- data
     def send(self, conn: Connection, sender: int, data: bytes) -> None:
         """The end `sender` wrote these whole frames."""
-        receiver = conn.other(sender)
-        random = self.world.random
         if self.lossy:
-            self._send_lossy(conn, sender, receiver, data)
-        elif (
-            self.corrupt and self.world.faulty and not conn.damaged and random.random() < self.corrupt
-        ):
+            self._send_lossy(conn, sender, conn.other(sender), data)
+        else:
+            self._send_bytes(conn, conn.other(sender), data)
+
+    def _send_bytes(self, conn: Connection, receiver: int, data: bytes) -> None:
+        random = self.world.random
+        if self.corrupt and self.world.faulty and not conn.damaged and random.random() < self.corrupt:
             self._send_damaged(conn, receiver, data)
         elif self.split and random.random() < self.split:
             cut = random.randrange(len(data) + 1)
@@ -128,17 +219,40 @@ class Network:
     def _send_stream(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.closed:
             return
+        if self.bandwidth and (conn.other(receiver), receiver) in self.bandwidth:
+            queue = conn.queued[receiver]
+            queue.append((data, damaged))
+            if len(queue) == 1:
+                self._transmit(conn, receiver, queue)
+            return
+        self._travel(conn, receiver, data, damaged)
+
+    def _travel(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         time = max(conn.arrival[receiver], self.world.now + self.delay())
         conn.arrival[receiver] = time
         self.world.at(time, self._arrive, conn, receiver, data, damaged)
+
+    def _transmit(self, conn: Connection, receiver: int, queue: deque[Piece]) -> None:
+        # The first of the queue takes its time to leave.
+        rate = self.bandwidth[conn.other(receiver), receiver]
+        self.world.after(len(queue[0][0]) * 1_000_000 // rate, self._transmitted, conn, receiver, queue)
+
+    def _transmitted(self, conn: Connection, receiver: int, queue: deque[Piece]) -> None:
+        if conn.closed or queue is not conn.queued[receiver]:
+            return  # broken, or there is enough bandwidth again
+        self._travel(conn, receiver, *queue.popleft())
+        if queue:
+            self._transmit(conn, receiver, queue)
 
     def _arrive(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.lost:
             return
         if not conn.closed and ((conn.other(receiver), receiver) in self.blocked or conn.held[receiver]):
             conn.held[receiver].append((data, damaged))
-            return
-        self.world.nodes[receiver].post(("feed_peer", conn, data, damaged))
+        elif receiver in conn.greeting:
+            self._greet(conn, receiver, data, damaged)
+        else:
+            self.world.nodes[receiver].post(("feed_peer", conn, data, damaged))
 
     def _send_damaged(self, conn: Connection, receiver: int, data: bytes) -> None:
         random = self.world.random
@@ -182,9 +296,10 @@ class Network:
         if (conn.low, conn.high) in self.blocked or (conn.high, conn.low) in self.blocked:
             self.close(conn)
 
-    def unblock(self, pairs: list[tuple[int, int]]) -> None:
-        """The pairs can talk again; what was stalled arrives."""
+    def unblock(self, pairs: Collection[tuple[int, int]]) -> None:
+        """The pairs can talk again, but those that are cut for good; what was stalled arrives."""
         self.blocked.difference_update(pairs)
+        self.blocked |= self.cut_for_good
         for _, conn in sorted(self.live.items()):
             for receiver in (conn.low, conn.high):
                 if (conn.other(receiver), receiver) not in self.blocked:
@@ -192,7 +307,26 @@ class Network:
                     for data, damaged in held:  # at once: nothing sent later may overtake it
                         self._arrive(conn, receiver, data, damaged)
 
-    def heal(self) -> None:
-        """From now on the network is reliable."""
+    def slow(self, pairs: Collection[tuple[int, int]], rate: int) -> None:
+        """From the first to the second of each pair each connection has `rate` bytes a second."""
+        self.bandwidth.update(dict.fromkeys(pairs, rate))
+
+    def unslow(self, pairs: Collection[tuple[int, int]]) -> None:
+        """The pairs have enough bandwidth again; what waited for it is on its way."""
+        for pair in pairs:
+            self.bandwidth.pop(pair, None)
+        for _, conn in sorted(self.live.items()):
+            for receiver in (conn.low, conn.high):
+                if (conn.other(receiver), receiver) not in self.bandwidth:
+                    queue, conn.queued[receiver] = conn.queued[receiver], deque()
+                    for data, damaged in queue:
+                        self._travel(conn, receiver, data, damaged)
+
+    def heal(self, cut_for_good: Collection[tuple[int, int]] = ()) -> None:
+        """From now on the network is reliable, but between those pairs: there nothing ever arrives."""
         self.lossy = False
+        self.cut_for_good.update(cut_for_good)
+        self.block(list(cut_for_good))
         self.unblock(sorted(self.blocked))
+        self.unslow(sorted(self.bandwidth))
+        self.strangers.clear()

@@ -2,6 +2,7 @@
 
 from .network import KINDS as NETWORK
 from .occasion import Fault
+from .operator import KINDS as OPERATOR
 from .process import KINDS as PROCESS
 
-KINDS: dict[str, Fault] = {fault.__name__: fault for fault in PROCESS + NETWORK}
+KINDS: dict[str, Fault] = {fault.__name__: fault for fault in PROCESS + NETWORK + OPERATOR}

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..node import Node
 
 RELAY_US = 1000  # between two looks whether another master serves
+BANDWIDTHS = (10_000, 50_000, 300_000)  # of a slow link, bytes a second
 
 NextOff = Callable[[Occasion, "Node", "Node"], "Node"]
 
@@ -62,6 +63,51 @@ def flap(o: Occasion) -> str | None:
     return f"{a.id} and {b.id} each {period} us"
 
 
+def partial(o: Occasion) -> str | None:
+    """Links are cut so that some replicas reach others, but not all reach all: a chain, a star, or any of them."""
+    if o.world.plan.replicas < 3:
+        return None
+    nodes = o.nodes()
+    o.random.shuffle(nodes)
+    links = [(a, b) for at, a in enumerate(nodes) for b in nodes[at + 1 :]]
+    shape = o.random.choice(("chain", "star", "random"))
+    if shape == "chain":
+        links = [(a, b) for a, b in links if nodes.index(b) - nodes.index(a) > 1]
+    elif shape == "star":
+        links = [(a, b) for a, b in links if a is not nodes[0]]
+    else:
+        links = [link for link in links if o.random.random() < 0.5]
+    time = o.leases(0.5, 6)
+    o.cut([pair for a, b in links for pair in both_ways(a, [b])], time)
+    return f"{shape} of {[node.id for node in nodes]}, cut {[(a.id, b.id) for a, b in links]} for {time} us"
+
+
+def swizzle(o: Occasion) -> str | None:
+    """All links are cut one after the other, and are back in another order."""
+    links = [both_ways(a, [b]) for a in o.nodes() for b in o.nodes()[a.id :]]
+    if not links:
+        return None
+    o.random.shuffle(links)
+    step = o.leases(0.1, 1) // len(links)
+    back = list(range(len(links)))
+    o.random.shuffle(back)
+    stay = o.leases(0, 2)
+    for at, pairs in enumerate(links):
+        o.world.after(at * step, o.cut, pairs, (len(links) - at + back[at]) * step + stay)
+    return f"{len(links)} links, one each {step} us, all for {stay} us"
+
+
+def slow_link(o: Occasion) -> str | None:
+    """What one replica sends to another has little bandwidth: it queues."""
+    if o.world.plan.replicas == 1:
+        return None
+    a, b = _pair(o)
+    rate, time = o.random.choice(BANDWIDTHS), o.leases(1, 8)
+    o.world.network.slow([(a.id, b.id)], rate)
+    o.world.after(time, o.world.network.unslow, [(a.id, b.id)])
+    return f"{a.id} to {b.id}: {rate} bytes a second for {time} us"
+
+
 def reset(o: Occasion) -> str | None:
     """A connection breaks."""
     live = sorted(o.world.network.live.items())
@@ -109,4 +155,6 @@ def _swap(o: Occasion, off: "Node", pairs: list[tuple[int, int]]) -> None:
         o.cut(both_ways(off, o.others(off)), o.leases(1.5, 4))
 
 
-KINDS: tuple[Fault, ...] = (partition, one_way, pair, flap, reset, relay, exchange)
+KINDS: tuple[Fault, ...] = (
+    partition, one_way, pair, flap, partial, swizzle, slow_link, reset, relay, exchange,
+)  # fmt: skip
