@@ -1,7 +1,8 @@
 """Clients that speak the Redis protocol, and write down what they asked, when, and what came back.
 
 A client is at one replica at a time, sends a batch of requests, waits for all replies, thinks, goes on. When time is
-over or the connection breaks, the outcome of what was not answered is unknown, and it goes to another replica.
+over or the connection breaks, the outcome of what was not answered is unknown. Whoever can't serve it is left for the
+next replica.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -244,9 +245,11 @@ class Client:
                 raise Violation(f"client {self.id} asked {operations} and was answered {bytes(value)!r}")
             for op in operations:
                 op.failed = word != b"UNKNOWN"
-            self.leaving = True
             if word == b"MOVED":
                 self.at_node = int(value.rsplit(b":", 1)[1]) - 7001
+            elif not self.leaving:
+                self._next_node()
+            self.leaving = True
             return
         world.completed += 1
         values = value if isinstance(value, list) else [value] * len(operations)
@@ -267,14 +270,17 @@ class Client:
     def on_closed(self, link: Link) -> None:
         """The replica closed, died or was not there."""
         if link is self.link:
-            self.at_node = self.world.random.randrange(self.world.plan.replicas)
+            self._next_node()
             self._leave(closed=True)
 
     def _on_timeout(self, batch: int) -> None:
         if batch == self.batch and self.asked:
             self.world.count_reply("time-out")
-            self.at_node = self.world.random.randrange(self.world.plan.replicas)
+            self._next_node()
             self._leave()
+
+    def _next_node(self) -> None:
+        self.at_node = (self.at_node + 1) % self.world.plan.replicas
 
     def _leave(self, closed: bool = False) -> None:
         # What was asked and not answered stays as it is in the history: its outcome is unknown.

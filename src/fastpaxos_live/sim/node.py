@@ -44,6 +44,7 @@ class Node:
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self.turn_us = world.plan.turn_us
+        self.down_for_good = False
         self._reset()
 
     def _reset(self) -> None:
@@ -72,10 +73,24 @@ class Node:
         """True time at which the own clock reaches `boot_us`."""
         return -(-(boot_us - self.boot_offset) * PPM // self.rate)
 
+    def set_drift(self, ppm: int) -> None:
+        """From now on the own clock has that rate error; it does not jump."""
+        world = self.world
+        view = world.check.views[self.id]
+        boot = self.boot_us()
+        lease_end = self.boot_offset + view.serving_until * self.rate // PPM
+        self.rate = PPM + ppm
+        self.boot_offset = boot - world.now * self.rate // PPM
+        world.drift_ppm_max = max(world.drift_ppm_max, abs(ppm))
+        if view.serving_until:
+            view.serving_until = self.true_us(lease_end)
+        if self.wake_at:
+            world.at(world.now, self._wake, self.boots)  # what it waits for may be due sooner
+
     # --- life
     def start(self) -> None:
         """The process starts: recovery from the disk, then silence."""
-        if self.core is not None:
+        if self.core is not None or self.down_for_good:
             return
         world = self.world
         self.boots += 1

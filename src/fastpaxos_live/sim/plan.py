@@ -14,7 +14,14 @@ LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000)
 
 FAULTS = tuple(KINDS)
 
-DRIFT_PPM_MAX = 40_000  # 4 %: what the shortest margin between the two leases allows, and a little more
+DRIFT_SMALL_PPM = 200  # what quartz does
+
+
+def drift_bound_ppm(lease_us: int, lease_master_us: int) -> int:
+    """How wrong the rate of each clock may be: the master's lease by a clock so slow must end before the replicas' by a
+    clock so fast: lease_master / (1 - drift) <= lease / (1 + drift).
+    """
+    return 1_000_000 * (lease_us - lease_master_us) // (lease_us + lease_master_us)
 
 
 @dataclass(slots=True)
@@ -49,16 +56,20 @@ class Plan:
     disk_us: tuple[int, int]  # of one write
     read_fails: float
     faults: dict[str, int]  # kind -> mean time between two
-    drift_ppm: tuple[int, ...]  # rate error of each replica's clock
+    drift_ppm: tuple[int, ...]  # rate error of each replica's clock, at the start
     wall_offset_ms: tuple[int, ...]
+
+    @property
+    def drift_bound_ppm(self) -> int:
+        """What the leases allow."""
+        return drift_bound_ppm(self.lease_us, self.lease_master_us)
 
 
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
     lease, lease_master, beat, election = random.choices(LEASES, (6, 3, 2))[0]
-    replicas = random.choices((1, 3, 5), (1, 7, 2))[0]
+    replicas = random.choices((1, 3, 5, 7), (10, 70, 20, 2))[0]
     lossy = random.random() < 0.4
-    drift = DRIFT_PPM_MAX if random.random() < 0.7 else 0
     offset = random.choice((0, 20, 1000, 3_600_000))
     pipeline = random.choice((1, 2, 4, 16))
     return Plan(
@@ -90,7 +101,7 @@ def draw_plan(random: Random) -> Plan:
         disk_us=random.choice(((80, 300), (200, 4000), (2000, 20_000))),
         read_fails=random.choice((0.0, 0.2)),
         faults=_draw_faults(random, lease),
-        drift_ppm=tuple(random.randint(-drift, drift) for _ in range(replicas)),
+        drift_ppm=_draw_drift(random, replicas, drift_bound_ppm(lease, lease_master)),
         wall_offset_ms=tuple(random.randint(-offset, offset) for _ in range(replicas)),
     )
 
@@ -105,6 +116,15 @@ def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
         kinds = tuple(kind for kind in FAULTS if random.random() < 0.45)
     unit = lease_us * max(4, 2 * len(kinds)) // 2
     return {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
+
+
+def _draw_drift(random: Random, replicas: int, bound: int) -> tuple[int, ...]:
+    # None, little, anything the leases allow, or exactly as much as they allow.
+    style = random.choice(("none", "little", "any", "bound"))
+    if style == "bound":
+        return tuple(random.choice((-bound, bound)) for _ in range(replicas))
+    drift = {"none": 0, "little": DRIFT_SMALL_PPM, "any": bound}[style]
+    return tuple(random.randint(-drift, drift) for _ in range(replicas))
 
 
 def relay_plan(random: Random) -> Plan:

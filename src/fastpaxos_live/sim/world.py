@@ -14,16 +14,18 @@ from typing import cast
 from .._api import Config, Replica
 from .check import CellCheck, Violation
 from .clients import Client
+from .faults.lasting import draw_broken, pairs_cut
 from .faults.schedule import Schedule
 from .linear import check_history
 from .network import Network
 from .node import Node
-from .plan import DRIFT_PPM_MAX, Plan, draw_plan
+from .plan import Plan, draw_plan
 from .trace import Trace
 
 HEAL = 0.65  # part of the time after which faults stop
 LOAD = 0.85  # part of the time after which clients ask nothing new
 LIVENESS_US = 12_000_000  # from the end of the faults until all must be well
+BROKEN_US = 8_000_000  # more for each replica that stays broken: clients find out by their time-outs
 STEP_US = 50_000  # between two looks whether all is well
 
 
@@ -67,6 +69,9 @@ class World:
         self.load_until = int(seconds * 1e6 * LOAD)
         self.faulty = True
         self.completed = 0
+        self.elected_at: list[int] = []  # when a replica began to serve
+        self.broken: dict[int, str] = {}  # replicas that stay broken when the faults end, and how
+        self.drift_ppm_max = max(map(abs, self.plan.drift_ppm))
         self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
         self.history: list = []
         self.trace = Trace(show, rows)
@@ -107,6 +112,7 @@ class World:
     def count_election(self) -> None:
         """A replica began to serve."""
         self.outcome.elections += 1
+        self.elected_at.append(self.now)
 
     # --- a run
     def run(self) -> Outcome:
@@ -139,34 +145,45 @@ class World:
         self._heal()
         self._advance(self.end)
         while problem := self._unwell():
-            if self.now >= self.heal_at + LIVENESS_US:
-                raise Violation(f"not live {LIVENESS_US / 1e6:.0f} s after the last fault: {problem}")
+            patience = LIVENESS_US + len(self.broken) * BROKEN_US
+            if self.now >= self.heal_at + patience:
+                raise Violation(f"not live {patience / 1e6:.0f} s after the last fault: {problem}")
             self._advance(self.now + STEP_US)
         problem = check_history(self.history, self._expiry_error_us())
         if problem:
             raise Violation(problem)
 
     def _heal(self) -> None:
-        # Faults stop; what is broken is mended within a moment.
+        # Faults stop; what is broken is mended within a moment, but for a minority that stays as it is in some runs.
         self.faulty = False
-        self.network.heal()
+        random, replicas = Random(f"{self.seed} broken"), self.plan.replicas
+        self.broken = draw_broken(random, replicas, (replicas - 1) // 2)
+        self.network.heal(pairs_cut(random, self.broken, replicas))
         for node in self.nodes[1:]:
             node.dying = node.stall = None
             node.disk_slow_until = 0
             node.paused_until = min(node.paused_until, self.now)
+            if self.broken.get(node.id) == "down":
+                node.down_for_good = True
+                node.crash()
             self.after(1000, node.start)
+        for kind in self.broken.values():
+            self.count("stays_" + kind)
 
     def _unwell(self) -> str | None:
         for client in self.clients:
             if not client.done:
                 return f"client {client.id} waits for answers"
-        if sum(node.serving for node in self.nodes[1:]) != 1:
-            return f"{sum(node.serving for node in self.nodes[1:])} replicas serve"
-        views = self.check.views[1:]
+        serving = [node.id for node in self.nodes[1:] if node.serving]
+        if len(serving) != 1:
+            return f"{len(serving)} replicas serve"
+        cut = self.network.blocked
+        well = [node.id for node in self.nodes[1:] if node.id not in self.broken]
+        views = [self.check.views[id] for id in well if (id, serving[0]) not in cut and (serving[0], id) not in cut]
         if min(view.applied for view in views) < max(view.committed for view in views):
             return f"replicas have applied {[view.applied for view in views]}"
         return None
 
     def _expiry_error_us(self) -> int:
         # The time in force may run ahead of true time by the spread of the wall clocks, and by drift since the start.
-        return 2 * self.wall_error_ms * 1000 + self.now * 2 * DRIFT_PPM_MAX // 1_000_000 + 20_000
+        return 2 * self.wall_error_ms * 1000 + self.now * 2 * self.drift_ppm_max // 1_000_000 + 20_000

@@ -49,6 +49,8 @@ class Occasion:
 
     def cut(self, pairs: list[tuple[int, int]], time: int) -> None:
         """Nothing gets from the first to the second of each pair for that time (us)."""
+        if not self.world.faulty:
+            return  # arranged before the faults ended
         self.world.network.block(pairs)
         self.world.after(time, self.world.network.unblock, pairs)
 

@@ -94,6 +94,14 @@ def wall_jump(o: Occasion) -> str:
     return f"replica {node.id} by {jump} ms"
 
 
+def drift(o: Occasion) -> str:
+    """A clock goes at another rate from now on, as wrong as the leases allow or less."""
+    node, bound = o.target(), o.world.plan.drift_bound_ppm
+    ppm = o.random.choice((-bound, bound, o.random.randint(-bound, bound)))
+    node.set_drift(ppm)
+    return f"replica {node.id} by {ppm} ppm"
+
+
 KINDS: tuple[Fault, ...] = (
-    crash, crash_sending, crash_all, quick_restart, pause, stall, slow_disk, wall_jump,
+    crash, crash_sending, crash_all, quick_restart, pause, stall, slow_disk, wall_jump, drift,
 )  # fmt: skip
