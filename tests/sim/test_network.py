@@ -8,11 +8,16 @@ from random import Random
 
 import pytest
 
+from fastpaxos_live.log.handshake import COUNTER_SHIFT, Greeter, Hello
 from fastpaxos_live.reference.log_frame import BEAT, FETCH, FORWARD, frame_encode
-from fastpaxos_live.sim.network import Network
+from fastpaxos_live.sim.check import Violation
+from fastpaxos_live.sim.network import DIAL_US, Network
 from fastpaxos_live.sim.plan import draw_plan
 
 FRAMES = [frame_encode(1, BEAT, 1, 1, sent=number, payload=b"x" * number) for number in range(100)]
+
+
+CELL = 7
 
 
 class Place:
@@ -20,6 +25,7 @@ class Place:
 
     def __init__(self) -> None:
         self.core = True
+        self.boots = 1
         self.items: list[tuple] = []
 
     def post(self, item: tuple) -> None:
@@ -38,6 +44,7 @@ class Bed:
             "replicas": 2, "lossy": False, "loss": 0.0, "repeat": 0.0, "split": 0.0, "corrupt": 0.0, "delay_tail": 0.0,
         }  # fmt: skip
         self.plan = replace(draw_plan(Random(1)), **(calm | settings))
+        self.cell_id = CELL
         self.now = 0
         self.faulty = True
         self.counts: Counter[str] = Counter()
@@ -45,7 +52,8 @@ class Bed:
         self.sequence = count()
         self.nodes = [None, Place(), Place()]
         self.network = Network(self, 2)
-        self.network.start(1)
+        for replica in (1, 2):
+            self.network.start(replica)
         self.run(1_000_000)
         self.conn = self.network.live[1, 2, 0]
 
@@ -141,7 +149,8 @@ def test_what_a_dead_replica_had_sent_arrives_before_the_end() -> None:
 
 
 def test_damage_is_one_bit_of_one_connection() -> None:
-    bed = Bed(corrupt=1.0)
+    bed = Bed()
+    bed.network.corrupt = 1.0
     bed.send_all()
     bed.run(100_000)
     received = b"".join(bed.nodes[2].received("feed_peer"))
@@ -182,3 +191,146 @@ def test_a_healed_network_is_reliable() -> None:
     bed.send_all()
     bed.run(1_000_000)
     assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+
+
+# --- the handshake
+def test_an_end_opens_when_it_has_the_hello_of_the_other() -> None:
+    bed = Bed(delay_us=(1000, 1000))
+    bed.network.close(bed.conn)
+    bed.run(1000)
+    began = bed.now
+    for node in bed.nodes[1:]:
+        node.items.clear()
+    opened = {}
+    while len(opened) < 2:
+        bed.run(10)
+        opened |= {at: bed.now - began for at in (1, 2) if at not in opened and bed.nodes[at].items[-1:]}
+        for node in bed.nodes[1:]:
+            node.items[:] = [item for item in node.items if item[0] == "open_peer"]
+    assert DIAL_US + 3000 <= opened[2] <= DIAL_US + 3100, "connected in two delays, then the HELLO"
+    assert opened[1] == pytest.approx(opened[2] + 1000, abs=20), "then the answer"
+
+
+def test_calls_of_a_later_life_are_newer() -> None:
+    bed = Bed()
+    older = bed.conn.call
+    for replica in (1, 2):
+        bed.network.stop(replica)
+        bed.nodes[replica].boots += 1
+        bed.network.start(replica)
+    bed.run(1_000_000)
+    assert bed.network.live[1, 2, 0].call.counter >> COUNTER_SHIFT == 2
+    assert older.counter >> COUNTER_SHIFT == 1
+
+
+def test_a_hello_in_two_pieces_is_as_good() -> None:
+    bed = Bed(split=1.0)
+    assert [item[0] for item in bed.nodes[1].items + bed.nodes[2].items] == ["open_peer"] * 4
+
+
+def test_a_damaged_hello_ends_the_connection_and_the_next_is_tried() -> None:
+    bed = Bed()
+    bed.network.corrupt = 1.0
+    bed.network.close(bed.conn)
+    bed.run(10 * DIAL_US)
+    assert bed.counts["corrupt"] > 2
+    assert (1, 2, 0) not in bed.network.live or bed.network.live[1, 2, 0].greeting
+    bed.network.corrupt = 0.0
+    bed.run(10 * DIAL_US)
+    assert not bed.network.live[1, 2, 0].greeting
+
+
+def test_a_handshake_that_stalls_is_given_up() -> None:
+    bed = Bed(lease_us=100_000, delay_us=(5000, 5000))
+    bed.network.close(bed.conn)
+    bed.run(DIAL_US + 7000)
+    stalled = bed.network.live[1, 2, 0]
+    bed.network.blocked.add((1, 2))
+    bed.run(50_000)
+    assert bed.network.live[1, 2, 0] is stalled and stalled.held[2]
+    bed.run(300_000)
+    assert stalled.closed and bed.nodes[2].items[-1][0] == "close_peer"
+
+
+STRANGERS = [Hello(CELL, 1, "r1x", 1, 0, 1 << 40), Hello(CELL + 1, 1, "r1", 1, 0, 1 << 40)]
+
+
+@pytest.mark.parametrize("hello", STRANGERS)
+def test_a_stranger_is_refused_and_changes_nothing(hello: Hello) -> None:
+    bed = Bed()
+    bed.network.call_as_stranger(2, hello)
+    bed.network.strangers[2] = hello
+    bed.network.close(bed.conn)
+    bed.run(10 * DIAL_US)
+    assert bed.counts["refused_call"] == 1 and bed.counts["refused_answer"] > 2
+    assert (1, 2, 0) not in bed.network.live and not bed.network.live[1, 2, 1].closed
+    bed.network.strangers.clear()
+    bed.run(10 * DIAL_US)
+    assert not bed.network.live[1, 2, 0].greeting
+
+
+def test_it_is_a_violation_to_accept_a_stranger() -> None:
+    bed = Bed()
+    member = Hello(CELL, 1, "r1", 1, 0, bed.conn.call.counter)
+    bed.network.call_as_stranger(2, member)
+    assert bed.counts["refused_call"] == 1, "a copy that is not newer"
+    bed.network.call_as_stranger(2, member._replace(counter=member.counter + 1))
+    assert bed.counts["refused_call"] == 1, "one that is newer can't be told from the member: not tried"
+    bed.network.handshakes.greeters[2] = Greeter(CELL, ["r1x", "r2"], 2, 1)  # takes any name for the first one's
+    with pytest.raises(Violation, match="accepts the call of"):
+        bed.network.call_as_stranger(2, Hello(CELL, 1, "r1x", 1, 0, 1 << 40))
+
+
+# --- bandwidth
+def test_a_slow_link_queues_in_order() -> None:
+    bed = Bed(delay_us=(100, 5000))
+    bed.network.slow([(1, 2)], 10_000)
+    bed.send_all()
+    size = len(b"".join(FRAMES))
+    bed.run(500_000 - 50 * len(FRAMES))
+    received = b"".join(bed.nodes[2].received("feed_peer"))
+    assert 4500 < len(received) <= 5000 and b"".join(FRAMES).startswith(received)
+    bed.run(size * 100)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+
+
+def test_when_the_link_is_fast_again_what_waited_keeps_its_order() -> None:
+    bed = Bed(delay_us=(100, 5000))
+    for start in range(0, 100, 10):
+        bed.network.slow([(1, 2)], 10_000)
+        bed.send_all(frames=FRAMES[start : start + 7])
+        bed.network.unslow([(1, 2)])
+        bed.send_all(frames=FRAMES[start + 7 : start + 10])
+    bed.run(20_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == b"".join(FRAMES)
+
+
+def test_catch_up_does_not_delay_heartbeats_on_a_slow_link() -> None:
+    bed = Bed(delay_us=(100, 200))
+    bed.network.slow([(1, 2)], 50_000)
+    bed.send_all(1, [frame_encode(1, FETCH, 1, 1, payload=bytes(50_000))])
+    beat = frame_encode(1, BEAT, 1, 1)
+    bed.send_all(0, [beat])
+    bed.run(5000)
+    assert bed.nodes[2].received("feed_peer") == [beat]
+
+
+def test_what_waits_for_bandwidth_is_lost_with_the_connection() -> None:
+    bed = Bed()
+    bed.network.slow([(1, 2)], 1000)
+    bed.send_all()
+    bed.network.close(bed.conn)
+    bed.network.unslow([(1, 2)])
+    bed.run(2_000_000)
+    assert len(b"".join(bed.nodes[2].received("feed_peer"))) < 100
+
+
+def test_what_is_cut_for_good_stays_so() -> None:
+    bed = Bed(lease_us=10**12)
+    bed.network.heal([(1, 2)])
+    bed.network.unblock([(1, 2), (2, 1)])
+    bed.send_all()
+    bed.network.send(bed.conn, 2, FRAMES[0])
+    bed.run(1_000_000)
+    assert bed.nodes[2].received("feed_peer") == []
+    assert bed.nodes[1].received("feed_peer") == [FRAMES[0]]

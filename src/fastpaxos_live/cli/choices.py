@@ -26,3 +26,4 @@ class Plan(StrEnum):
     LOSSY = "lossy"
     RESTART = "restart"
     BOOST = "boost"
+    DRIFT = "drift"

@@ -26,6 +26,9 @@ HEAL = 0.65  # part of the time after which faults stop
 LOAD = 0.85  # part of the time after which clients ask nothing new
 LIVENESS_US = 12_000_000  # from the end of the faults until all must be well
 BROKEN_US = 8_000_000  # more for each replica that stays broken: clients find out by their time-outs
+SETTLE_LEASES = 5  # from the end of the faults: elections that these made necessary
+CHANGES_MAX = 1  # of the mastership after that, to the end of the run
+WATCH_LEASES = 15  # from the end of the faults, at least, when a minority stays broken
 STEP_US = 50_000  # between two looks whether all is well
 
 
@@ -149,6 +152,7 @@ class World:
             if self.now >= self.heal_at + patience:
                 raise Violation(f"not live {patience / 1e6:.0f} s after the last fault: {problem}")
             self._advance(self.now + STEP_US)
+        self._check_churn()
         problem = check_history(self.history, self._expiry_error_us())
         if problem:
             raise Violation(problem)
@@ -169,6 +173,14 @@ class World:
             self.after(1000, node.start)
         for kind in self.broken.values():
             self.count("stays_" + kind)
+            self.end = max(self.end, self.heal_at + WATCH_LEASES * self.plan.lease_us)
+
+    def _check_churn(self) -> None:
+        # A minority that is broken must not disturb the others: they keep their master.
+        settled = self.heal_at + SETTLE_LEASES * self.plan.lease_us
+        changes = sum(time > settled for time in self.elected_at)
+        if changes > CHANGES_MAX:
+            raise Violation(f"the mastership changed {changes} times since {settled / 1e6:.6f}, when it was settled")
 
     def _unwell(self) -> str | None:
         for client in self.clients:
