@@ -48,7 +48,7 @@ def encode_hello(hello: Hello) -> bytes:
     )
 
 
-def hello_length(header: bytes) -> int:
+def hello_length(header: bytes | bytearray) -> int:
     """Length of the frame that begins with these 64 bytes. Raises Refused: it is no HELLO."""
     _, magic, version, kind, _, _, length = _START.unpack_from(header)
     if magic != FRAME_MAGIC:

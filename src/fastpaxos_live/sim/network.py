@@ -107,7 +107,8 @@ class Network:
         self._send_bytes(conn, high, encode_hello(call))
         world.after(HANDSHAKE_LEASES * world.plan.lease_us, self._give_up, conn)
 
-    def _redial(self, *key: int) -> None:
+    def _redial(self, low: int, high: int, channel: int) -> None:
+        key = low, high, channel
         if key not in self.redials:
             self.redials.add(key)
             self.world.after(DIAL_US + self.delay(), self._dial_again, key)

@@ -167,7 +167,9 @@ def drift_plan(random: Random) -> Plan:
     """As `relay_plan`, with one clock as slow and the others as fast as the leases allow, and hardly any wait before
     an election: nothing but the bound keeps two masters apart.
     """
-    plan = replace(relay_plan(random), election_us=2000, delay_us=(30, 200), disk_us=(80, 300), faults={"relay": 100_000})
+    plan = replace(
+        relay_plan(random), election_us=2000, delay_us=(30, 200), disk_us=(80, 300), faults={"relay": 100_000},
+    )  # fmt: skip
     slow, bound = random.randrange(plan.replicas), plan.drift_bound_ppm
     return replace(plan, drift_ppm=tuple(-bound if at == slow else bound for at in range(plan.replicas)))
 

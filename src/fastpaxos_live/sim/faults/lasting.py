@@ -16,7 +16,7 @@ def draw_broken(random: Random, replicas: int, room: int) -> dict[int, str]:
 
 def pairs_cut(random: Random, broken: dict[int, str], replicas: int) -> list[tuple[int, int]]:
     """The (sender, receiver) between which nothing ever arrives again."""
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     for replica, kind in broken.items():
         others = [other for other in range(1, replicas + 1) if other != replica]
         if kind == "half_cut":
