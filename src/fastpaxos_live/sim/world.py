@@ -14,7 +14,7 @@ from typing import cast
 from .._api import Config, Replica
 from .check import CellCheck, Violation
 from .clients import Client
-from .faults.lasting import draw_broken, pairs_cut
+from .faults.lasting import draw_broken, pairs_cut, start_flapping
 from .faults.schedule import Schedule
 from .linear import check_history
 from .network import Network
@@ -171,8 +171,10 @@ class World:
                 node.down_for_good = True
                 node.crash()
             self.after(1000, node.start)
-        for kind in self.broken.values():
+        for replica, kind in self.broken.items():
             self.count("stays_" + kind)
+            if kind == "flapping":
+                start_flapping(self, random, replica)
             self.end = max(self.end, self.heal_at + WATCH_LEASES * self.plan.lease_us)
 
     def _check_churn(self) -> None:
@@ -192,6 +194,8 @@ class World:
         cut = self.network.blocked
         well = [node.id for node in self.nodes[1:] if node.id not in self.broken]
         views = [self.check.views[id] for id in well if (id, serving[0]) not in cut and (serving[0], id) not in cut]
+        if not views:
+            return f"nobody hears the master {serving[0]}"
         if min(view.applied for view in views) < max(view.committed for view in views):
             return f"replicas have applied {[view.applied for view in views]}"
         return None
