@@ -168,7 +168,8 @@ def drift_plan(random: Random) -> Plan:
     an election: nothing but the bound keeps two masters apart.
     """
     plan = replace(
-        relay_plan(random), election_us=2000, delay_us=(30, 200), disk_us=(80, 300), faults={"relay": 100_000},
+        relay_plan(random), election_us=2000, delay_us=(30, 200), disk_us=(80, 300), clients=5, think_us=20_000,
+        faults={"relay": 100_000, "stall": 400_000},
     )  # fmt: skip
     slow, bound = random.randrange(plan.replicas), plan.drift_bound_ppm
     return replace(plan, drift_ppm=tuple(-bound if at == slow else bound for at in range(plan.replicas)))
