@@ -7,15 +7,18 @@ import pytest
 
 from fastpaxos_live.reference.log_frame import ACK, PROMISE
 from fastpaxos_live.sim.check import CellCheck, Violation
-from fastpaxos_live.sim.linear import FOREVER, Kind, Operation, after, check_history, check_key
+from fastpaxos_live.sim.linear import Operation, after, check_history, check_key
+from fastpaxos_live.sim.requests import FOREVER, OK, Kind, Request
 
-GET, SET, NX, PX, INCR, DEL, APPEND, GETDEL = Kind
+GET, STRLEN, EXISTS, PTTL = Kind.GET, Kind.STRLEN, Kind.EXISTS, Kind.PTTL
+SET, NX, XX, PX, SETNX, GETSET = Kind.SET, Kind.SET_NX, Kind.SET_XX, Kind.SET_PX, Kind.SETNX, Kind.GETSET
+INCR, DEL, APPEND, GETDEL, GETEX = Kind.INCRBY, Kind.DEL, Kind.APPEND, Kind.GETDEL, Kind.GETEX
+PEXPIRE, PERSIST = Kind.PEXPIRE, Kind.PERSIST
 
 
-def op(kind, asked, answered, result=None, value=b"", ttl_us=0, key=b"k", **more):
-    return Operation(
-        kind, key, asked, value, ttl_us, answered=answered, result=result, **more
-    )
+def op(kind, asked, answered, result=None, value=b"", number=0, **more):
+    number = number or (1 if kind == INCR else 0)
+    return Operation(kind, b"k", asked, value, number, answered=answered, result=result, **more)
 
 
 def unknown(kind, asked, value=b"", **more):
@@ -25,11 +28,11 @@ def unknown(kind, asked, value=b"", **more):
 GOOD = {
     "empty": [],
     "absent": [op(GET, 0, 1)],
-    "read your write": [op(SET, 0, 1, True, b"a"), op(GET, 2, 3, b"a")],
-    "concurrent read sees the new value": [op(SET, 0, 9, True, b"a"), op(GET, 1, 2, b"a")],
-    "concurrent read sees the old value": [op(SET, 0, 9, True, b"a"), op(GET, 1, 2)],
+    "read your write": [op(SET, 0, 1, OK, b"a"), op(GET, 2, 3, b"a")],
+    "concurrent read sees the new value": [op(SET, 0, 9, OK, b"a"), op(GET, 1, 2, b"a")],
+    "concurrent read sees the old value": [op(SET, 0, 9, OK, b"a"), op(GET, 1, 2)],
     "concurrent writes in either order": [
-        op(SET, 0, 9, True, b"a"), op(SET, 0, 9, True, b"b"), op(GET, 10, 11, b"a"),
+        op(SET, 0, 9, OK, b"a"), op(SET, 0, 9, OK, b"b"), op(GET, 10, 11, b"a"),
     ],
     "unknown write seen late": [
         unknown(SET, 0, b"a"), op(GET, 5, 6), op(GET, 7, 8, b"a"),
@@ -38,79 +41,81 @@ GOOD = {
     "unknown increment counted": [unknown(INCR, 0), op(INCR, 5, 6, 2)],
     "unknown increment lost": [unknown(INCR, 0), op(INCR, 5, 6, 1)],
     "unknown delete in between": [
-        op(SET, 0, 1, True, b"a"), unknown(DEL, 2), op(GET, 3, 4, b"a"), op(GET, 5, 6),
+        op(SET, 0, 1, OK, b"a"), unknown(DEL, 2), op(GET, 3, 4, b"a"), op(GET, 5, 6),
     ],
     "increments": [op(INCR, 0, 9, 2), op(INCR, 0, 9, 1), op(GET, 10, 11, b"2")],
-    "not over a value": [op(NX, 0, 1, True, b"a"), op(NX, 2, 3, None, b"b"), op(GET, 4, 5, b"a")],
+    "not over a value": [op(NX, 0, 1, OK, b"a"), op(NX, 2, 3, None, b"b"), op(GET, 4, 5, b"a")],
     "append and take": [
         op(APPEND, 0, 1, 1, b"a"), op(APPEND, 2, 3, 2, b"b"), op(GETDEL, 4, 5, b"ab"), op(GET, 6, 7),
     ],
-    "expired": [op(PX, 0, 1, True, b"a", 100), op(GET, 2, 3, b"a"), op(GET, 150, 151)],
-    "expires late": [op(PX, 0, 1, True, b"a", 100), op(GET, 500, 501, b"a")],
+    "expired": [op(PX, 0, 1, OK, b"a", 100), op(GET, 2, 3, b"a"), op(GET, 150, 151)],
+    "expires late": [op(PX, 0, 1, OK, b"a", 100), op(GET, 500, 501, b"a")],
     "gone after expiry": [
-        op(PX, 0, 1, True, b"a", 100), op(GET, 150, 151), op(NX, 160, 161, True, b"b"),
+        op(PX, 0, 1, OK, b"a", 100), op(GET, 150, 151), op(NX, 160, 161, OK, b"b"),
     ],
     "failed write": [op(SET, 0, 1, None, b"a", failed=True), op(GET, 2, 3)],
-    "deleted once": [op(SET, 0, 1, True, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 0)],
+    "deleted once": [op(SET, 0, 1, OK, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 0)],
 }
 
 BAD = {
-    "stale read": [op(SET, 0, 1, True, b"a"), op(GET, 2, 3)],
+    "stale read": [op(SET, 0, 1, OK, b"a"), op(GET, 2, 3)],
     "older value": [
-        op(SET, 0, 1, True, b"a"), op(SET, 2, 3, True, b"b"), op(GET, 4, 5, b"a"),
+        op(SET, 0, 1, OK, b"a"), op(SET, 2, 3, OK, b"b"), op(GET, 4, 5, b"a"),
     ],
     "value of nobody": [op(GET, 0, 1, b"z")],
-    "read from the future": [op(GET, 0, 1, b"a"), op(SET, 2, 3, True, b"a")],
+    "read from the future": [op(GET, 0, 1, b"a"), op(SET, 2, 3, OK, b"a")],
     "reads go back": [
-        op(SET, 0, 1, True, b"a"), op(SET, 2, 99, True, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
+        op(SET, 0, 1, OK, b"a"), op(SET, 2, 99, OK, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
     ],
     "same increment twice": [op(INCR, 0, 9, 1), op(INCR, 0, 9, 1)],
     "increment lost": [op(INCR, 0, 1, 1), op(INCR, 2, 3, 2), op(GET, 4, 5, b"1")],
     "unknown increment twice": [unknown(INCR, 0), op(INCR, 5, 6, 3)],
     "unknown write from the future": [op(GET, 0, 1, b"a"), unknown(SET, 2, b"a")],
     "unknown write undone": [
-        op(SET, 0, 1, True, b"a"), unknown(SET, 2, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
+        op(SET, 0, 1, OK, b"a"), unknown(SET, 2, b"b"), op(GET, 3, 4, b"b"), op(GET, 5, 6, b"a"),
     ],
-    "both were first": [op(NX, 0, 9, True, b"a"), op(NX, 0, 9, True, b"b")],
+    "both were first": [op(NX, 0, 9, OK, b"a"), op(NX, 0, 9, OK, b"b")],
     "taken twice": [
-        op(SET, 0, 1, True, b"a"), op(GETDEL, 2, 9, b"a"), op(GETDEL, 2, 9, b"a"),
+        op(SET, 0, 1, OK, b"a"), op(GETDEL, 2, 9, b"a"), op(GETDEL, 2, 9, b"a"),
     ],
     "append lost": [op(APPEND, 0, 1, 1, b"a"), op(APPEND, 2, 3, 1, b"b")],
-    "expired early": [op(PX, 0, 1, True, b"a", 100), op(GET, 50, 51)],
-    "vanished without a time to live": [op(SET, 0, 1, True, b"a"), op(GET, 10**9, 10**9 + 1)],
+    "expired early": [op(PX, 0, 1, OK, b"a", 100), op(GET, 50, 51)],
+    "vanished without a time to live": [op(SET, 0, 1, OK, b"a"), op(GET, 10**9, 10**9 + 1)],
     "back after expiry": [
-        op(PX, 0, 1, True, b"a", 100), op(GET, 150, 151), op(GET, 160, 161, b"a"),
+        op(PX, 0, 1, OK, b"a", 100), op(GET, 150, 151), op(GET, 160, 161, b"a"),
     ],
     "failed write seen": [op(SET, 0, 1, None, b"a", failed=True), op(GET, 2, 3, b"a")],
-    "deleted twice": [op(SET, 0, 1, True, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 1)],
+    "deleted twice": [op(SET, 0, 1, OK, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 1)],
 }
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_history(name):
-    assert check_history(GOOD[name]) is None
+    assert check_key(GOOD[name]) is None
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_history(name):
-    problem = check_history(BAD[name])
+    problem = check_key(BAD[name])
     assert problem is not None and "not linearizable" in problem
 
 
 def test_clock_error_allows_early_expiry():
-    history = [op(PX, 0, 1, True, b"a", 100), op(GET, 50, 51)]
-    assert check_history(history, error_us=60) is None
-    assert check_history(history, error_us=40) is not None
+    history = [op(PX, 0, 1, OK, b"a", 100), op(GET, 50, 51)]
+    assert check_key(history, error_us=60) is None
+    assert check_key(history, error_us=40) is not None
 
 
 def test_keys_are_apart():
-    history = [op(SET, 0, 1, True, b"a", key=b"x"), op(GET, 2, 3, key=b"y")]
+    history = [
+        Request(SET, (b"x",), (b"a",), asked=0, answered=1, reply=OK), Request(GET, (b"y",), asked=2, answered=3),
+    ]
     assert check_history(history) is None
-    assert "b'x'" in check_history([*history, op(GET, 4, 5, key=b"x")])
+    assert "b'x'" in check_history([*history, Request(GET, (b"x",), asked=4, answered=5)])
 
 
 def test_order_on_a_connection():
-    first = op(SET, 0, 9, True, b"a")
+    first = op(SET, 0, 9, OK, b"a")
     overtaken = op(GET, 0, 9, None, before=first)
     assert check_key([first, overtaken]) is not None
     assert check_key([first, op(GET, 0, 9, b"a", before=first)]) is None
@@ -147,7 +152,7 @@ def random_history(random, kinds):
         value = b"%d" % (index + 1)
         seen = (None, b"1", b"2", b"3", b"12", b"13", b"31")
         results = {
-            GET: seen, GETDEL: seen, SET: (True,), NX: (True, None), INCR: (1, 2, 3), DEL: (0, 1),
+            GET: seen, GETDEL: seen, SET: (OK,), NX: (OK, None), INCR: (1, 2, 3), DEL: (0, 1),
             APPEND: (1, 2, 2, 3),
         }[kind]
         if random.random() < 0.25:
@@ -182,7 +187,7 @@ def test_long_history_is_quick_and_one_wrong_answer_is_found():
     for time in range(0, 30_000, 10):
         if random.random() < 0.3:
             value = b"%d" % time
-            history.append(op(SET, time, time + 9, True, value))
+            history.append(op(SET, time, time + 9, OK, value))
         elif random.random() < 0.02:
             history.append(unknown(SET, time, b"u%d" % time))
         else:
@@ -204,29 +209,29 @@ def cell():
 
 
 def test_one_value_an_instance(cell):
-    cell.applied(1, [(1, 11), (2, 12)])
-    cell.applied(2, [(1, 11)])
+    cell.applied(1, [(1, 11), (2, 12)], 0)
+    cell.applied(2, [(1, 11)], 0)
     with pytest.raises(Violation, match="instance 2"):
-        cell.applied(2, [(2, 13)])
+        cell.applied(2, [(2, 13)], 0)
 
 
 def test_instances_without_gaps(cell):
-    cell.applied(1, [(1, 11)])
+    cell.applied(1, [(1, 11)], 0)
     with pytest.raises(Violation, match="applied instance 3 after 1"):
-        cell.applied(1, [(3, 13)])
+        cell.applied(1, [(3, 13)], 0)
 
 
 def test_restart_applies_again_from_the_first(cell):
-    cell.applied(1, [(1, 11), (2, 12)])
+    cell.applied(1, [(1, 11), (2, 12)], 0)
     cell.views[1].begin(0)
-    cell.applied(1, [(1, 11)])
+    cell.applied(1, [(1, 11)], 0)
     with pytest.raises(Violation, match="instance 2"):
-        cell.applied(1, [(2, 99)])
+        cell.applied(1, [(2, 99)], 0)
 
 
 def test_state_is_a_function_of_the_instance(cell):
     for replica in (1, 2):
-        cell.applied(replica, [(1, 11)])
+        cell.applied(replica, [(1, 11)], 0)
     cell.glance(1, glance(applied=1, committed=1, state_sum=5), 0, 0)
     with pytest.raises(Violation, match="state"):
         cell.glance(2, glance(applied=1, committed=1, state_sum=6), 0, 0)

@@ -47,18 +47,22 @@ class CellCheck:
     def __init__(self, replicas: int) -> None:
         self.views = [ReplicaView() for _ in range(replicas + 1)]
         self.values: dict[int, int] = {}  # instance -> checksum of the value applied there
+        self.applied_at: list[int] = []  # true time of that, from instance 1 on: whoever was first
         self.states: dict[int, tuple[int, int]] = {}  # instance -> sum over the database, epoch
         self.masters: set[int] = set()  # epochs in which somebody served
 
-    def applied(self, replica: int, entries: list[tuple[int, int]]) -> None:
-        """`replica` applied these (instance, checksum)."""
+    def applied(self, replica: int, entries: list[tuple[int, int]], now: int) -> None:
+        """`replica` applied these (instance, checksum) by true time `now`."""
         view = self.views[replica]
         for instance, checksum in entries:
             if instance != view.applied + 1:
                 raise Violation(f"replica {replica} applied instance {instance} after {view.applied}")
             view.applied = instance
-            known = self.values.setdefault(instance, checksum)
-            if known != checksum:
+            known = self.values.get(instance)
+            if known is None:
+                self.values[instance] = checksum
+                self.applied_at.append(now)
+            elif known != checksum:
                 raise Violation(
                     f"replica {replica} applied {checksum:016x} at instance {instance}, another {known:016x}"
                 )

@@ -2,25 +2,40 @@
 
 A client is at one replica at a time, sends a batch of requests, waits for all replies, thinks, goes on. When time is
 over or the connection breaks, the outcome of what was not answered is unknown. Whoever can't serve it is left for the
-next replica.
+next replica, where it may ask the same again, with other values: nearly every write can be told from all others, in the
+log and in answers.
 """
 
+from collections import deque
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from .check import Violation
-from .linear import Kind, Operation
+from .requests import Kind, Request
 
 if TYPE_CHECKING:
     from .node import Node
     from .world import World
 
 ERRORS = (b"TRYAGAIN", b"CLUSTERDOWN", b"MOVED", b"UNKNOWN")  # all but the last: definitely not applied
-MIX = (
-    ("get", 30), ("set", 18), ("nx", 7), ("px", 5), ("incr", 16), ("mget", 5), ("mset", 5), ("del", 4), ("append", 6),
-    ("getdel", 4),
-)
-COMMANDS = [name for name, _ in MIX]
-WEIGHTS = [weight for _, weight in MIX]
+MIX = {
+    Kind.GET: 26, Kind.MGET: 5, Kind.EXISTS: 2, Kind.STRLEN: 2, Kind.PTTL: 2,
+    Kind.SET: 14, Kind.SET_NX: 4, Kind.SET_XX: 3, Kind.SET_PX: 4, Kind.PSETEX: 2, Kind.SETNX: 3, Kind.GETSET: 2,
+    Kind.MSET: 4, Kind.MSETNX: 2, Kind.APPEND: 5, Kind.INCR: 6, Kind.INCRBY: 9, Kind.DEL: 4, Kind.GETDEL: 3,
+    Kind.GETEX: 2, Kind.PEXPIRE: 3, Kind.PERSIST: 2,
+}  # fmt: skip
+KINDS = list(MIX)
+WEIGHTS = list(accumulate(MIX.values()))
+SEVERAL = frozenset((Kind.MGET, Kind.EXISTS, Kind.MSET, Kind.MSETNX))
+COUNTERS = frozenset((Kind.INCR, Kind.INCRBY))  # have keys of their own
+VALUED = frozenset((
+    Kind.SET, Kind.SET_NX, Kind.SET_XX, Kind.SET_PX, Kind.PSETEX, Kind.SETNX, Kind.GETSET, Kind.MSET, Kind.MSETNX,
+    Kind.APPEND,
+))  # fmt: skip
+TIMED = frozenset((Kind.SET_PX, Kind.PSETEX, Kind.GETEX, Kind.PEXPIRE))
+TTLS_MS = (5, 50, 300, 2000)
+AGAIN = 0.3  # how often what was not answered is asked again
+CONNECTIONS_MAX = 1_000_000  # of one client
 
 
 class Error(bytes):
@@ -39,7 +54,7 @@ def decode(data: bytes | bytearray, at: int) -> tuple[object, int] | None:
         return None
     kind, text, at = data[at], bytes(data[at + 1 : end]), end + 2
     if kind == 0x2B:  # +
-        return (True if text == b"OK" else text), at
+        return text.decode(), at
     if kind == 0x2D:  # -
         return Error(text), at
     if kind == 0x3A:  # :
@@ -113,7 +128,9 @@ class Client:
         self.id = id
         self.link: Any = None  # a Link while connected
         self.buffer = bytearray()
-        self.asked: list[list[Operation]] = []  # requests not answered yet, each with its operations
+        self.asked: deque[Request] = deque()  # not answered yet
+        self.again: list[Request] = []  # were asked before in vain, perhaps
+        self.connection = id * CONNECTIONS_MAX  # number of the present one
         self.batch = 0  # counts batches, so that an old time-out is known as such
         self.writes = 0
         self.at_node = world.random.randrange(world.plan.replicas)
@@ -128,16 +145,10 @@ class Client:
             self._connect()
         self.batch += 1
         self.last = world.now >= world.load_until
-        last: dict[bytes, Operation] = {}
-        data = []
-        for request, operations in self._all_keys() if self.last else self._requests():
-            data.append(request)
-            self.asked.append(operations)
-            for op in operations:
-                op.before = last.get(op.key)
-                last[op.key] = op
-            world.history += operations
-        self.link.send(b"".join(data))
+        requests = self._all_keys() if self.last else self._requests()
+        self.asked.extend(requests)
+        world.history += requests
+        self.link.send(b"".join([encode(*request.words()) for request in requests]))
         patience = world.plan.lease_us * 4 + int(world.random.random() * 1_000_000)
         world.after(patience if world.faulty else 2 * patience, self._on_timeout, self.batch)
 
@@ -145,6 +156,7 @@ class Client:
         world = self.world
         node = world.nodes[self.at_node + 1]
         self.link = Link(self, node)
+        self.connection += 1
         self.buffer.clear()
         if node.core is None:
             world.after(world.network.delay(), self._on_refused, self.link)
@@ -158,58 +170,45 @@ class Client:
         size = self.world.plan.value_bytes
         return text + b"x" * self.world.random.randint(0, size) if size else text
 
-    def _key(self, letter: bytes = b"r") -> bytes:
-        return b"%b%d" % (letter, self.world.random.randrange(self.world.plan.keys))
+    def _request(self, kind: Kind, keys: tuple[bytes, ...]) -> Request:
+        # With values that no other request has, and an increment that none has on these keys.
+        number = 0
+        values: tuple[bytes, ...] = ()
+        if kind in VALUED:
+            values = tuple([self._text() for _ in keys])
+        if kind in TIMED:
+            number = self.world.random.choice(TTLS_MS) + int(self.world.random.random() * 20)
+        elif kind == Kind.INCRBY:
+            self.writes += 1
+            number = self.writes * self.world.plan.clients + self.id
+        elif kind == Kind.DEL:
+            keys = keys[0], b"~" + self._text()
+        return Request(kind, keys, values, number, self.id, self.connection, self.world.now)
 
-    def _operation(self, kind: Kind, key: bytes, value: bytes = b"", ttl_ms: int = 0) -> Operation:
-        return Operation(kind, key, self.world.now, value, ttl_ms * 1000, self.id)
+    def _requests(self) -> list[Request]:
+        if self.again:
+            again, self.again = self.again, []
+            return [self._request(request.kind, request.keys) for request in again]
+        return [self._draw() for _ in range(self.world.random.randint(1, self.world.plan.pipeline))]
 
-    def _requests(self) -> list[tuple[bytes, list[Operation]]]:
-        return [self._request() for _ in range(self.world.random.randint(1, self.world.plan.pipeline))]
+    def _all_keys(self) -> list[Request]:
+        numbers = range(self.world.plan.keys)
+        return [self._request(Kind.MGET, tuple([b"%b%d" % (letter, i) for i in numbers])) for letter in (b"r", b"c")]
 
-    def _all_keys(self) -> list[tuple[bytes, list[Operation]]]:
-        batch = []
-        for letter in (b"r", b"c"):
-            keys = [b"%b%d" % (letter, number) for number in range(self.world.plan.keys)]
-            batch.append((encode(b"MGET", *keys), [self._operation(Kind.GET, key) for key in keys]))
-        return batch
-
-    def _request(self) -> tuple[bytes, list[Operation]]:
-        random = self.world.random
-        name = random.choices(COMMANDS, WEIGHTS)[0]
+    def _draw(self) -> Request:
+        random, keys = self.world.random, self.world.plan.keys
+        kind = random.choices(KINDS, cum_weights=WEIGHTS)[0]
         if self.id <= self.world.plan.readers:
-            name = "mget"
-        if name == "incr":
-            key = self._key(b"c")
+            kind = Kind.MGET
+        if kind in SEVERAL:
+            several = sorted({int(random.random() * keys) for _ in range(3)})
+            return self._request(kind, tuple([b"r%d" % number for number in several]))
+        number = int(random.random() * keys)
+        if kind in COUNTERS:
             if random.random() < 0.2:
-                return encode(b"GET", key), [self._operation(Kind.GET, key)]
-            return encode(b"INCR", key), [self._operation(Kind.INCR, key)]
-        if name in ("mget", "mset"):
-            keys = sorted({self._key() for _ in range(3)})
-            if name == "mget":
-                return encode(b"MGET", *keys), [self._operation(Kind.GET, key) for key in keys]
-            pairs = [(key, self._text()) for key in keys]
-            words = [word for pair in pairs for word in pair]
-            return encode(b"MSET", *words), [self._operation(Kind.SET, *pair) for pair in pairs]
-        return self._single(name, self._key())
-
-    def _single(self, name: str, key: bytes) -> tuple[bytes, list[Operation]]:
-        if name == "get":
-            return encode(b"GET", key), [self._operation(Kind.GET, key)]
-        if name == "del":
-            return encode(b"DEL", key), [self._operation(Kind.DEL, key)]
-        if name == "getdel":
-            return encode(b"GETDEL", key), [self._operation(Kind.GETDEL, key)]
-        value = self._text()
-        if name == "append":
-            return encode(b"APPEND", key, value), [self._operation(Kind.APPEND, key, value)]
-        if name == "nx":
-            return encode(b"SET", key, value, b"NX"), [self._operation(Kind.SET_NX, key, value)]
-        if name == "px":
-            ttl = self.world.random.choice((5, 50, 300, 2000))
-            op = self._operation(Kind.SET_PX, key, value, ttl)
-            return encode(b"SET", key, value, b"PX", b"%d" % ttl), [op]
-        return encode(b"SET", key, value), [self._operation(Kind.SET, key, value)]
+                kind = Kind.GET
+            return self._request(kind, (b"c%d" % number,))
+        return self._request(kind, (b"r%d" % number,))
 
     # --- replies
     def on_data(self, link: Link, data: bytes) -> None:
@@ -222,7 +221,7 @@ class Client:
             value, at = reply
             if not self.asked:
                 raise Violation(f"client {self.id} got a reply that it did not ask for: {value!r}")
-            self._answered(self.asked.pop(0), value)
+            self._answered(self.asked.popleft(), value)
         del self.buffer[:at]
         if self.asked:
             return
@@ -236,35 +235,29 @@ class Client:
     def _think(self) -> int:
         return int(self.world.random.expovariate(1 / self.world.plan.think_us))
 
-    def _answered(self, operations: list[Operation], value: object) -> None:
+    def _answered(self, request: Request, reply: object) -> None:
         world = self.world
-        if isinstance(value, Error):
-            word = bytes(value).split(b" ", 1)[0]
+        if isinstance(reply, Error):
+            word = bytes(reply).split(b" ", 1)[0]
             world.count_reply(word.decode("ascii", "replace"))
             if word not in ERRORS:
-                raise Violation(f"client {self.id} asked {operations} and was answered {bytes(value)!r}")
-            for op in operations:
-                op.failed = word != b"UNKNOWN"
+                raise Violation(f"{request} was answered {bytes(reply)!r}")
+            request.failed = word != b"UNKNOWN"
             if word == b"MOVED":
-                self.at_node = int(value.rsplit(b":", 1)[1]) - 7001
+                self.at_node = int(reply.rsplit(b":", 1)[1]) - 7001
             elif not self.leaving:
                 self._next_node()
             self.leaving = True
             return
         world.completed += 1
-        values = value if isinstance(value, list) else [value] * len(operations)
-        if len(values) != len(operations):
-            raise Violation(f"client {self.id} asked for {len(operations)} values and got {len(values)}")
-        for op, result in zip(operations, values, strict=True):
-            op.answered = world.now
-            op.result = result
+        request.answered = world.now
+        request.reply = reply
 
     # --- trouble
     def _on_refused(self, link: Link) -> None:
         # Nobody listens: what was asked was never sent.
-        for operations in self.asked:
-            for op in operations:
-                op.failed = True
+        for request in self.asked:
+            request.failed = True
         self.on_closed(link)
 
     def on_closed(self, link: Link) -> None:
@@ -287,6 +280,7 @@ class Client:
         link, self.link = self.link, None
         if not closed:
             link.post("close_client", link)
+        self.again = list(self.asked) if not self.last and self.world.random.random() < AGAIN else []
         self.asked.clear()
         self.leaving = False
         self.batch += 1

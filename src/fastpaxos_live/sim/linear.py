@@ -1,7 +1,10 @@
 """Are the answers that clients saw linearizable? Per key, after Wing & Gong and Lowe, with a memo of what was tried.
 
-A history is linearizable if and only if each key's is, so each key is searched alone; MSET and MGET are taken as
-single writes and reads of their keys at the same time, which asks for less than they promise and never for more.
+A second opinion beside witness.py: it knows nothing of the log, but takes long where many outcomes are unknown.
+
+A history is linearizable if and only if each key's is, so each key is searched alone; MSET, MSETNX and MGET are taken
+as single writes and reads of their keys at the same time, which asks for less than they promise and never for more
+(that they are one operation is for the witness to see).
 
 The search keeps a set of operations done and the state they lead to. An operation may come next if no other one that
 is still missing had been answered before it was asked; an operation of unknown outcome was never answered, and need
@@ -12,32 +15,26 @@ from its deadline on, clocks being wrong by a stated amount, and need not.
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 from heapq import heappop, heappush
-from typing import Final
 
-FOREVER: Final = 1 << 62
+from .requests import FOREVER, OK, Kind, Request
+
 GUESS_COST = 3  # so many operations less may be done at a place with one guess less, to be tried before
-STATES_MAX = 200_000  # for one key; a search that gives up counts as a violation
+STATES_MAX = 20_000  # for one key; then the search gives up
 
 
-class Kind(IntEnum):
-    """What an operation does to one key."""
-
-    GET = 0
-    SET = 1
-    SET_NX = 2
-    SET_PX = 3
-    INCR = 4
-    DEL = 5
-    APPEND = 6
-    GETDEL = 7
-
-
+READS = frozenset((Kind.GET, Kind.STRLEN, Kind.EXISTS, Kind.PTTL))
 # Neither effect nor answer depends on what was there; so an operation of unknown outcome just before one of these might
 # as well not have happened.
 BLIND = frozenset((Kind.SET, Kind.SET_PX))
-BLIND_UNKNOWN = BLIND | {Kind.DEL, Kind.GETDEL}
+BLIND_UNKNOWN = BLIND | {Kind.DEL, Kind.GETDEL, Kind.GETSET}
+# What a command with several keys, or another spelling, does to one key.
+ON_ONE_KEY = {Kind.MGET: Kind.GET, Kind.MSET: Kind.SET, Kind.MSETNX: Kind.SETNX, Kind.PSETEX: Kind.SET_PX,
+              Kind.INCR: Kind.INCRBY}
+
+
+class GaveUp(Exception):
+    """The search was too long: it is not known whether the history is linearizable."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +45,12 @@ class Operation:
     key: bytes
     asked: int
     value: bytes = b""  # written or appended
-    ttl_us: int = 0
+    number: int = 0  # microseconds to live, or an increment
     client: int = 0
     before: "Operation | None" = None  # the previous one on this key by the same connection
     answered: int = FOREVER  # FOREVER: the outcome is unknown
     failed: bool = False  # definitely not applied
-    result: object = None  # as answered: bytes, int or None; True for OK
+    result: object = None  # as answered: bytes, int, None or OK
     index: int = field(default=-1, repr=False)  # place among its key's operations
 
 
@@ -69,31 +66,64 @@ def after(state: State, op: Operation, error_us: int) -> Iterator[State]:
 
 
 def _step(state: State, op: Operation, error_us: int) -> Iterator[State]:
-    kind = op.kind
-    value = None if state is None else state[0]
-    expires = FOREVER if state is None else state[1]
-    fits: object
-    new: State
-    if kind == Kind.GET:
-        fits, new = value, state
-    elif kind == Kind.SET:
-        fits, new = True, (op.value, FOREVER)
-    elif kind == Kind.SET_PX:
-        fits, new = True, (op.value, op.asked + op.ttl_us - error_us)
-    elif kind == Kind.SET_NX:
-        fits, new = (True, (op.value, FOREVER)) if state is None else (None, state)
-    elif kind == Kind.INCR:
-        fits = int(value or 0) + 1
-        new = b"%d" % fits, expires
-    elif kind == Kind.DEL:
-        fits, new = (0 if state is None else 1), None
-    elif kind == Kind.APPEND:
-        text = (value or b"") + op.value
-        fits, new = len(text), (text, expires)
-    else:
-        fits, new = value, None
+    if op.kind == Kind.PTTL:
+        if op.answered == FOREVER or _may_be_left(state, op, error_us):
+            yield state
+        return
+    fits, new = _effect(state, op, error_us)
     if op.answered == FOREVER or op.result == fits:
         yield new
+
+
+def _may_be_left(state: State, op: Operation, error_us: int) -> bool:
+    if not isinstance(op.result, int) or op.result < 0:
+        return op.result == (-2 if state is None else -1) and (state is None or state[1] == FOREVER)
+    return state is not None and state[1] < FOREVER and op.answered + op.result * 1000 + error_us >= state[1]
+
+
+def _effect(state: State, op: Operation, error_us: int) -> tuple[object, State]:
+    # The answer and the new state.
+    kind = op.kind
+    value, expires = (None, FOREVER) if state is None else state
+    if kind == Kind.GET:
+        return value, state
+    if kind == Kind.STRLEN:
+        return len(value or b""), state
+    if kind == Kind.EXISTS:
+        return int(state is not None), state
+    if kind == Kind.SET:
+        return OK, (op.value, FOREVER)
+    if kind == Kind.SET_PX:
+        return OK, (op.value, op.asked + op.number - error_us)
+    if kind == Kind.GETSET:
+        return value, (op.value, FOREVER)
+    if kind == Kind.SET_NX:
+        return (OK, (op.value, FOREVER)) if state is None else (None, state)
+    if kind == Kind.SETNX:
+        return (1, (op.value, FOREVER)) if state is None else (0, state)
+    if kind == Kind.INCRBY:
+        number = int(value or 0) + op.number
+        return number, (b"%d" % number, expires)
+    if kind == Kind.APPEND:
+        text = (value or b"") + op.value
+        return len(text), (text, expires)
+    return _effect_on_a_key(value, expires, op, error_us)
+
+
+def _effect_on_a_key(value: bytes | None, expires: int, op: Operation, error_us: int) -> tuple[object, State]:
+    # Of what does nothing without the key.
+    kind = op.kind
+    if value is None:
+        return (0 if kind in (Kind.DEL, Kind.PEXPIRE, Kind.PERSIST) else None), None
+    if kind == Kind.SET_XX:
+        return OK, (op.value, FOREVER)
+    if kind == Kind.DEL:
+        return 1, None
+    if kind == Kind.GETDEL:
+        return value, None
+    if kind == Kind.PERSIST:
+        return int(expires < FOREVER), (value, FOREVER)
+    return (1 if kind == Kind.PEXPIRE else value), (value, op.asked + op.number - error_us)  # or GETEX
 
 
 class Search:
@@ -102,7 +132,7 @@ class Search:
     def __init__(self, operations: list[Operation], error_us: int) -> None:
         ops = sorted((op for op in operations if not op.failed), key=lambda op: op.asked)
         self.known = [op for op in ops if op.answered < FOREVER]
-        self.unknown = [op for op in ops if op.answered == FOREVER and op.kind != Kind.GET]
+        self.unknown = [op for op in ops if op.answered == FOREVER and op.kind not in READS]
         for some in (self.known, self.unknown):
             for index, op in enumerate(some):
                 op.index = index
@@ -136,7 +166,7 @@ class Search:
                 if self._is_new(move):
                     self._push(move, 0)
             if self.states > STATES_MAX:
-                return f"gave up after {self.states} states: {self._explain()}"
+                raise GaveUp(f"gave up after {self.states} states: {self._explain()}")
         return self._explain()
 
     def _push(self, place: "Place", guess: int) -> None:
@@ -227,7 +257,7 @@ class Sights:
 
     def __init__(self, ops: list[Operation], known: list[Operation]) -> None:
         self.written = sorted(op.value for op in ops if op.value)
-        self.tells = not any(op.kind == Kind.INCR for op in ops) and not any(
+        self.tells = not any(op.kind == Kind.INCRBY for op in ops) and not any(
             b.startswith(a) for a, b in zip(self.written, self.written[1:], strict=False)
         )
         self.roots: dict[bytes, bytes] = {}
@@ -311,18 +341,56 @@ def _in_order(op: Operation, done: int) -> bool:
 def check_key(operations: list[Operation], error_us: int = 0) -> str | None:
     """None when these operations on one key are linearizable, else what could not be explained.
 
-    `error_us`: by how much an expiry may come before its time.
+    `error_us`: by how much an expiry may come before its time. Raises GaveUp.
     """
     return Search(operations, error_us).run()
 
 
-def check_history(operations: list[Operation], error_us: int = 0) -> str | None:
-    """None when the history is linearizable, else what is wrong with the first key that is not."""
+def operations_of(history: list[Request]) -> list[Operation]:
+    """The requests taken apart, key by key."""
+    operations = []
+    last: dict[tuple[int, bytes], Operation] = {}
+    for request in history:
+        for index, key in enumerate(request.keys):
+            op = _on_key(request, index)
+            if op is not None:
+                op.before = last.get((request.connection, key))
+                last[request.connection, key] = op
+                operations.append(op)
+    return operations
+
+
+def _on_key(request: Request, index: int) -> Operation | None:
+    # None where the answer tells nothing about a single key.
+    kind, reply = request.kind, request.reply
+    if kind == Kind.EXISTS and len(request.keys) > 1 or kind == Kind.MSETNX and reply == 0:
+        return None
+    if kind == Kind.DEL and index:
+        return None  # the second key is there to tell requests apart, and never set
+    number = 1 if kind == Kind.INCR else request.number if kind == Kind.INCRBY else request.number * 1000
+    return Operation(
+        ON_ONE_KEY.get(kind, kind), request.keys[index], request.asked,
+        request.values[index] if request.values else b"", number, request.client, None, request.answered,
+        request.failed, reply[index] if isinstance(reply, list) else reply,
+    )  # fmt: skip
+
+
+def check_history(history: list[Request], error_us: int = 0) -> str | None:
+    """None when the history is linearizable, else what is wrong with the first key that is not. Raises GaveUp when a
+    key took too long and the others are right.
+    """
     keys: dict[bytes, list[Operation]] = {}
-    for op in operations:
+    for op in operations_of(history):
         keys.setdefault(op.key, []).append(op)
+    gave_up = None
     for key in sorted(keys):
-        problem = check_key(keys[key], error_us)
-        if problem:
-            return problem
+        try:
+            problem = check_key(keys[key], error_us)
+        except GaveUp as reason:
+            gave_up = reason
+        else:
+            if problem:
+                return problem
+    if gave_up is not None:
+        raise gave_up
     return None

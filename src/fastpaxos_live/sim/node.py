@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .world import World
 
 PPM = 1_000_000
+WALL_MS = 1_700_000_000_000  # the wall clock when a run begins
 REPLAY_BYTES = 64 << 10
 CLIENT_ITEMS = ("open_client", "feed_client", "close_client")
 SPINS_MAX = 200  # turns that a replica may ask for without any time passing
@@ -67,7 +68,7 @@ class Node:
 
     def wall_ms(self) -> int:
         """The own wall clock now."""
-        return 1_700_000_000_000 + self.world.now // 1000 + self.wall_offset_ms
+        return WALL_MS + self.world.now // 1000 + self.wall_offset_ms
 
     def true_us(self, boot_us: int) -> int:
         """True time at which the own clock reaches `boot_us`."""
@@ -264,7 +265,7 @@ class Node:
         world, core = self.world, self.core
         entries = core.applied()
         if entries:
-            world.check.applied(self.id, entries)
+            world.check.applied(self.id, entries, world.now)
         if world.trace.with_rows:
             self._show_rows()
         seen = core.glance()
@@ -362,6 +363,7 @@ class Node:
         if group is not None:
             self._event(t.TO_DISK, group[0], group[2], group[1])
             outputs.append((self._write, *group[:2]))
+            world.written[self.id].append(group[1])
         reads = core.drain_reads()
         if reads:
             outputs.append((self._read, reads))
@@ -447,7 +449,7 @@ class Replay:
         at, size = 0, REPLAY_BYTES
         while at < len(data):
             consumed = self.core.feed_log(data[at : at + size])
-            self.node.world.check.applied(self.node.id, self.core.applied())
+            self.node.world.check.applied(self.node.id, self.core.applied(), self.node.world.now)
             if not consumed:
                 if at + size >= len(data):
                     break

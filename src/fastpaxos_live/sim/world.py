@@ -16,11 +16,13 @@ from .check import CellCheck, Violation
 from .clients import Client
 from .faults.lasting import draw_broken, pairs_cut, start_flapping
 from .faults.schedule import Schedule
-from .linear import check_history
+from .linear import GaveUp, check_history
 from .network import Network
-from .node import Node
+from .node import WALL_MS, Node
 from .plan import Plan, draw_plan
+from .requests import Request
 from .trace import Trace
+from .witness import Clocks, Log, check_answers, chosen_values
 
 HEAL = 0.65  # part of the time after which faults stop
 LOAD = 0.85  # part of the time after which clients ask nothing new
@@ -29,6 +31,7 @@ BROKEN_US = 8_000_000  # more for each replica that stays broken: clients find o
 SETTLE_LEASES = 5  # from the end of the faults: elections that these made necessary
 CHANGES_MAX = 1  # of the mastership after that, to the end of the run
 WATCH_LEASES = 15  # from the end of the faults, at least, when a minority stays broken
+SEARCH_EVERY = 4  # of so many seeds one is also judged by linear.py
 STEP_US = 50_000  # between two looks whether all is well
 
 
@@ -39,6 +42,7 @@ class Outcome:
     seed: int
     violation: str | None = None
     details: str = ""  # a traceback, when the replica raised
+    searches_given_up: int = 0  # by linear.py
     virtual_seconds: float = 0.0
     cpu_seconds: float = 0.0
     trace_hash: str = ""
@@ -76,7 +80,8 @@ class World:
         self.broken: dict[int, str] = {}  # replicas that stay broken when the faults end, and how
         self.drift_ppm_max = max(map(abs, self.plan.drift_ppm))
         self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
-        self.history: list = []
+        self.history: list[Request] = []
+        self.written: list[list[bytes]] = [[] for _ in range(self.plan.replicas + 1)]  # by id: groups for the disk
         self.trace = Trace(show, rows)
         self.check = CellCheck(self.plan.replicas)
         self.cell_id = self.random.getrandbits(64) | 1
@@ -153,9 +158,7 @@ class World:
                 raise Violation(f"not live {patience / 1e6:.0f} s after the last fault: {problem}")
             self._advance(self.now + STEP_US)
         self._check_churn()
-        problem = check_history(self.history, self._expiry_error_us())
-        if problem:
-            raise Violation(problem)
+        self._check_answers()
 
     def _heal(self) -> None:
         # Faults stop; what is broken is mended within a moment, but for a minority that stays as it is in some runs.
@@ -199,6 +202,32 @@ class World:
         if min(view.applied for view in views) < max(view.committed for view in views):
             return f"replicas have applied {[view.applied for view in views]}"
         return None
+
+    def _check_answers(self) -> None:
+        # The witness decides; the search is a second opinion, where it comes to one.
+        try:
+            values = chosen_values(self.written, self.check.values)
+        except KeyError as instance:
+            raise Violation(f"instance {instance} was applied, but no replica wrote its value") from None
+        problem = check_answers(self.history, Log(values, self.check.applied_at), self._clocks())
+        if problem is None and self.seed % SEARCH_EVERY == 0:
+            try:
+                problem = check_history(self.history, self._expiry_error_us())
+            except GaveUp:
+                self.outcome.searches_given_up += 1
+        if problem:
+            raise Violation(problem)
+
+    def _clocks(self) -> Clocks:
+        plan = self.plan
+        jumps = self.wall_error_ms - (max(plan.wall_offset_ms) - min(plan.wall_offset_ms))
+        return Clocks(
+            wall_ms=WALL_MS,
+            ahead_ms=max(plan.wall_offset_ms) + jumps,
+            behind_ms=jumps - min(plan.wall_offset_ms),
+            drift_ppm=self.drift_ppm_max,
+            late_us=plan.write_timeout_us * 11 // 10 + 3 * plan.lease_us,
+        )
 
     def _expiry_error_us(self) -> int:
         # The time in force may run ahead of true time by the spread of the wall clocks, and by drift since the start.
