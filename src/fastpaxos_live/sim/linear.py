@@ -58,10 +58,12 @@ class Operation:
 State = tuple[bytes, int] | None
 
 
-def after(state: State, op: Operation, error_us: int) -> Iterator[State]:
-    """The states that `op` with its result may lead to from `state`: none when the result does not fit."""
+def after(state: State, op: Operation, error_us: int, latest: int) -> Iterator[State]:
+    """The states that `op` with its result may lead to from `state`, if it takes place at `latest` (us) at the latest:
+    none when the result does not fit.
+    """
     yield from _step(state, op, error_us)
-    if state is not None and state[1] < FOREVER and op.answered >= state[1]:
+    if state is not None and state[1] < FOREVER and latest >= state[1]:
         yield from _step(None, op, error_us)
 
 
@@ -206,7 +208,7 @@ class Search:
         # Answered operations that may come next, the last one first.
         moves = []
         for op in self._candidates(place)[0]:
-            for new in after(place.state, op, self.error_us):
+            for new in after(place.state, op, self.error_us, op.answered):
                 move = place.answered(op, new)
                 if new == place.state:  # nothing is lost by doing it at once
                     return [move]
@@ -226,11 +228,11 @@ class Search:
                 break
             if place.used >> op.index & 1 or place.guessed and op.kind in BLIND_UNKNOWN:
                 continue
-            for new in after(place.state, op, self.error_us):
+            for new in after(place.state, op, self.error_us, op.answered):
                 if new == place.state or self.sights.exclude(op, place.state, new, place.done):
                     continue
                 shows = any(
-                    next(after(new, seen, self.error_us), self) is not self
+                    next(after(new, seen, self.error_us, seen.answered), self) is not self
                     for seen in candidates if seen.kind not in BLIND
                 )
                 (showing if shows else hidden).append(place.guess(op, new))

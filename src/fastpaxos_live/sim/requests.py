@@ -113,11 +113,11 @@ class Request:
 
     def operation(self) -> bytes:
         """A write as it has to stand in the log; nothing for a read. docs/design.md, "Operation"."""
-        _, opcode, flags = COMMANDS[self.kind]
+        words, opcode, flags = COMMANDS[self.kind]
         if not opcode:
             return b""
         values = self.values or (b"",) * len(self.keys)
-        arg = 1 if self.kind == Kind.INCR else self.number
+        arg = self.number if "n" in words else int(self.kind == Kind.INCR)
         return o.op_encode(opcode, flags, arg, list(zip(self.keys, values, strict=True)))
 
     def __str__(self) -> str:
