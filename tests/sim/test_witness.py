@@ -17,12 +17,14 @@ from fastpaxos_live.reference.log_frame import (
     OPERATIONS,
     frame_encode,
     value_encode,
+    value_header,
 )
 from fastpaxos_live.reference.resp_fast import encode
 from fastpaxos_live.sim import linear
 from fastpaxos_live.sim.clients import MIX, TTLS_MS, decode
 from fastpaxos_live.sim.linear import check_history
 from fastpaxos_live.sim.model import Model
+from fastpaxos_live.sim.mutants import load_mutant
 from fastpaxos_live.sim.plan import PLANS
 from fastpaxos_live.sim.requests import COMMANDS, FOREVER, OK, Kind, Request
 from fastpaxos_live.sim.witness import Clocks, Log, check_answers, chosen_values, shown
@@ -219,7 +221,7 @@ def test_the_model_does_what_the_product_does():
         asked = draw(random, random.choice(writes), [b"x", b"y", b"z"], number % 1000)
         operation = encode(asked.words(), 2)[1]
         assert operation == asked.operation(), "as it stands in the log"
-        expired += len(model.begin(batch(time, asked)[1]))
+        expired += len(model.begin(value_header(batch(time, asked)[1])))
         store.expire(time)
         out = bytearray()
         db_apply.run(store, operation, 0, time, 2, out)
@@ -235,8 +237,9 @@ def test_the_model_does_what_the_product_does():
 def test_the_log_keeps_to_the_epoch():
     model = Model()
     for (_, value), operations in ((AT_12, 1), (batch(13, kind=EPOCH), 0), (AT_12, 0), (batch(14, B, epoch=1), 1)):
-        model.begin(value)
-        assert len(list(model.operations(value))) == operations
+        header = value_header(value)
+        model.begin(header)
+        assert len(model.operations(header, value)) == operations
     assert model.epoch == 1 and model.time_ms == 14
 
 
@@ -258,7 +261,7 @@ def long_history(random, requests):
         done = [r for r, fate in zip(group, fates, strict=True) if "done" in fate.split() and r.operation()]
         value = batch(now // MS, *done)[1]
         values.append((now, value))
-        model.begin(value)
+        model.begin(value_header(value))
         for asked, fate in zip(group, fates, strict=True):
             asked.failed = fate == "undone"
             if asked in done:
@@ -347,6 +350,36 @@ def test_a_world_that_lost_a_value_is_found():
     del world.written[:]
     world.written += [Forgetful() for _ in range(world.plan.replicas + 1)]
     assert "no replica wrote its value" in world.run().violation
+
+
+def test_a_state_that_is_not_the_models_is_found():
+    world = World(1, load_core("cython"), 3.0)
+    assert world.run().violation is None
+    world.check.values[len(world.check.values) + 1] = 0
+    assert world._check_state(Model()) is None, "nobody has applied all"
+    del world.check.values[len(world.check.values)]
+    assert "the model differ: {'keys': (" in world._check_state(Model())
+
+
+# One line each: all replicas do the same, so their state sums agree.
+WRONG_TOGETHER = {
+    "keys do not expire": ("replica", "        self.store.expire(self.time_ms)\n", ""),
+    "an increment takes the deadline away": (
+        "db_apply", 'b"%d" % number, call.store.deadline(key))', 'b"%d" % number, 0)'),
+    "an appended text loses its deadline": ("db_apply", "value, call.store.deadline(key))", "value, 0)"),
+    "one missing key is enough for MSETNX": (
+        "db_apply", "if any(call.store.get(key) is not None for", "if all(call.store.get(key) is not None for"),
+    "PERSIST does nothing": (
+        "db_apply", "    call.store.set_deadline(key, 0)\n    return integer(1)\n", "    return integer(1)\n"),
+}
+FINDING = range(0, 8)  # the seeds
+
+
+@pytest.mark.parametrize("name", WRONG_TOGETHER)
+def test_what_all_replicas_do_wrong_together_is_found(name):
+    module, old, new = WRONG_TOGETHER[name]
+    core = load_mutant(old, new, module)
+    assert any(World(seed, core, 4.0).run().violation for seed in FINDING)
 
 
 class Forgetful(list):

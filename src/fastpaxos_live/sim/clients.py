@@ -6,6 +6,7 @@ next replica, where it may ask the same again, with other values: nearly every w
 log and in answers.
 """
 
+from bisect import bisect
 from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ KINDS = list(MIX)
 WEIGHTS = list(accumulate(MIX.values()))
 SEVERAL = frozenset((Kind.MGET, Kind.EXISTS, Kind.MSET, Kind.MSETNX))
 COUNTERS = frozenset((Kind.INCR, Kind.INCRBY))  # have keys of their own
+ON_COUNTERS = (Kind.GET, Kind.GET, Kind.GET, Kind.PTTL, Kind.PEXPIRE, Kind.PERSIST)  # done to them now and then
 VALUED = frozenset((
     Kind.SET, Kind.SET_NX, Kind.SET_XX, Kind.SET_PX, Kind.PSETEX, Kind.SETNX, Kind.GETSET, Kind.MSET, Kind.MSETNX,
     Kind.APPEND,
@@ -44,7 +46,7 @@ class Error(bytes):
 
 def encode(*words: bytes) -> bytes:
     """A request."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
 def decode(data: bytes | bytearray, at: int) -> tuple[object, int] | None:
@@ -197,16 +199,15 @@ class Client:
 
     def _draw(self) -> Request:
         random, keys = self.world.random, self.world.plan.keys
-        kind = random.choices(KINDS, cum_weights=WEIGHTS)[0]
-        if self.id <= self.world.plan.readers:
-            kind = Kind.MGET
+        reader = self.id <= self.world.plan.readers
+        kind = Kind.MGET if reader else KINDS[bisect(WEIGHTS, int(random.random() * WEIGHTS[-1]))]
         if kind in SEVERAL:
             several = sorted({int(random.random() * keys) for _ in range(3)})
             return self._request(kind, tuple([b"r%d" % number for number in several]))
         number = int(random.random() * keys)
         if kind in COUNTERS:
-            if random.random() < 0.2:
-                kind = Kind.GET
+            if random.random() < 0.25:
+                kind = random.choice(ON_COUNTERS)
             return self._request(kind, (b"c%d" % number,))
         return self._request(kind, (b"r%d" % number,))
 

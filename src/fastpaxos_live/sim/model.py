@@ -3,11 +3,11 @@
 Written from docs/protocol.md ("Epoch", "Time") and the meaning of the commands, to be compared with the product.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..reference import db_ops as o
-from ..reference.log_frame import EPOCH, OPERATIONS, VALUE_BYTES, value_header
-from .requests import OK
+from ..reference.log_frame import EPOCH, OPERATIONS, VALUE_BYTES, Value
+from .requests import FOREVER, OK
 
 Entry = tuple[bytes, int]
 """Of a key that is there: its value and its deadline (ms, 0 none)."""
@@ -20,30 +20,34 @@ class Model:
 
     def __init__(self) -> None:
         self.entries: dict[bytes, Entry] = {}
+        self.next_deadline = FOREVER  # nothing expires before
         self.time_ms = 0
         self.epoch = 0
 
-    def begin(self, value: bytes) -> list[bytes]:
+    def begin(self, header: Value) -> list[bytes]:
         """The next value of the log takes effect, but for its operations; returns the keys that expired."""
-        header = value_header(value)
         self.time_ms = max(self.time_ms, header.time_ms)
+        if header.kind == EPOCH:
+            self.epoch += 1
+        if self.next_deadline > self.time_ms:
+            return []
         due = [key for key, (_, deadline) in self.entries.items() if 0 < deadline <= self.time_ms]
         for key in due:
             del self.entries[key]
-        if header.kind == EPOCH:
-            self.epoch += 1
+        self.next_deadline = min([deadline for _, deadline in self.entries.values() if deadline], default=FOREVER)
         return due
 
-    def operations(self, value: bytes) -> Iterator[bytes]:
+    def operations(self, header: Value, value: bytes) -> list[bytes]:
         """Those of a value that have an effect: none if it was sealed in another epoch."""
-        header = value_header(value)
         if header.kind != OPERATIONS or header.epoch != self.epoch:
-            return
+            return []
+        operations = []
         at = VALUE_BYTES
         for _ in range(header.operations):
             end = at + o.op_size(value, at)
-            yield value[at:end]
+            operations.append(value[at:end])
             at = end
+        return operations
 
     def run(self, operation: bytes) -> tuple[object, Items]:
         """One write: its reply and its items."""
@@ -60,11 +64,13 @@ class Model:
         return entry[1] if entry else 0
 
     def _put(self, key: bytes, value: bytes, deadline: int) -> None:
-        # Nothing is kept that is due already.
-        if 0 < deadline <= self.time_ms:
-            self.entries.pop(key, None)
-        else:
+        if not deadline:
+            self.entries[key] = value, 0
+        elif deadline > self.time_ms:
             self.entries[key] = value, deadline
+            self.next_deadline = min(self.next_deadline, deadline)
+        else:
+            self.entries.pop(key, None)  # nothing is kept that is due already
 
     # --- the commands
     def _set(self, flags: int, arg: int, items: Items) -> object:

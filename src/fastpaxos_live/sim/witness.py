@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..reference.db_ops import op_decode
-from ..reference.log_frame import ACCEPT, HEADER_BYTES, LEARN
+from ..reference.log_frame import ACCEPT, HEADER_BYTES, LEARN, value_header
 from .model import Entry, Model
 from .requests import FOREVER, Kind, Request
 
@@ -111,13 +111,14 @@ class Log:
 
     def _replay(self, value: bytes) -> None:
         model = self.model
-        expired = model.begin(value)
+        header = value_header(value)
+        expired = model.begin(header)
         self.last += 1
         self.starts.append(self.last)
         self.times.append(model.time_ms)
         for key in expired:
             self.states[key].add(self.last, None)
-        for operation in model.operations(value):
+        for operation in model.operations(header, value):
             self.last += 1
             reply, items = model.run(operation)
             self.writes.setdefault(operation, Places([], [])).add(self.last, reply)
@@ -184,10 +185,11 @@ class Witness:
                 floor = max(floor, answers[index].place)
                 index += 1
             least = max(floor, on_connection.get(request.connection, 0))
+            request.place = least
             problem = self._write(request, operation, least) if operation else self._read(request, least)
             if problem:
                 return f"{request}: {problem}"
-            on_connection[request.connection] = max(least, request.place)
+            on_connection[request.connection] = request.place
         return None
 
     # --- writes
@@ -232,7 +234,6 @@ class Witness:
             return None
         log = self.log
         place, last = least, log.last_place(request.answered)
-        earliest = self.clocks.earliest_ms(request.asked - self.clocks.late_us)
         late = 0
         while place <= last:
             changes = NEVER
@@ -247,7 +248,7 @@ class Witness:
             else:
                 fits = shown(request.kind, entries) == request.reply
             if fits:
-                late = max([earliest - entry[1] for entry in entries if entry and entry[1]], default=0)
+                late = self._late_ms(request, entries)
                 if late <= 0:
                     request.place = place
                     return None
@@ -256,6 +257,10 @@ class Witness:
             return f"a key is shown {late} ms longer than the clocks allow"
         entries = [log.seen(key, least)[0] for key in request.keys]
         return f"never so between place {least}, where it is {shown(request.kind, entries)!r:.200}, and {last}"
+
+    def _late_ms(self, request: Request, entries: list[Entry | None]) -> int:
+        deadlines = [entry[1] for entry in entries if entry and entry[1]]
+        return self.clocks.earliest_ms(request.asked - self.clocks.late_us) - min(deadlines) if deadlines else 0
 
     def _time_left(self, entry: Entry | None, reply: object, place: int) -> int:
         # The first place from `place` on at which such a key has that time left.

@@ -17,6 +17,7 @@ from .clients import Client
 from .faults.lasting import draw_broken, pairs_cut, start_flapping
 from .faults.schedule import Schedule
 from .linear import GaveUp, check_history
+from .model import Model
 from .network import Network
 from .node import WALL_MS, Node
 from .plan import Plan, draw_plan
@@ -209,7 +210,8 @@ class World:
             values = chosen_values(self.written, self.check.values)
         except KeyError as instance:
             raise Violation(f"instance {instance} was applied, but no replica wrote its value") from None
-        problem = check_answers(self.history, Log(values, self.check.applied_at), self._clocks())
+        log = Log(values, self.check.applied_at)
+        problem = check_answers(self.history, log, self._clocks()) or self._check_state(log.model)
         if problem is None and self.seed % SEARCH_EVERY == 0:
             try:
                 problem = check_history(self.history, self._expiry_error_us())
@@ -217,6 +219,20 @@ class World:
                 self.outcome.searches_given_up += 1
         if problem:
             raise Violation(problem)
+
+    def _check_state(self, model: Model) -> str | None:
+        # Whoever applied all holds what the model does: their state sums agree, so a few numbers say it.
+        known = {
+            "instance_applied": len(self.check.values), "keys": len(model.entries), "epoch": model.epoch,
+            "keys_expiring": sum(deadline > 0 for _, deadline in model.entries.values()), "time_ms": model.time_ms,
+        }  # fmt: skip
+        for node in self.nodes[1:]:
+            status = node.core.status() if node.core is not None else known
+            if status["instance_applied"] == known["instance_applied"]:
+                wrong = {name: (status[name], value) for name, value in known.items() if status[name] != value}
+                if wrong:
+                    return f"replica {node.id} and the model differ: {wrong}"
+        return None
 
     def _clocks(self) -> Clocks:
         plan = self.plan
