@@ -5,9 +5,11 @@ from random import Random
 
 import pytest
 
-from fastpaxos_live.reference.log_frame import ACK, PROMISE
+from fastpaxos_live.reference.log_disk import LogDisk
+from fastpaxos_live.reference.log_frame import ACCEPT, ACK, LEARN, PROMISE, PROMISED, PROPOSE, frame_encode
 from fastpaxos_live.sim import linear
 from fastpaxos_live.sim.check import CellCheck, Violation
+from fastpaxos_live.sim.chosen import Chosen
 from fastpaxos_live.sim.linear import GaveUp, Operation, after, check_history, check_key
 from fastpaxos_live.sim.requests import FOREVER, OK, Kind, Request
 
@@ -253,7 +255,12 @@ def glance(applied=0, committed=0, promised=0, epoch=0, state_sum=0, serving=Fal
 
 @pytest.fixture
 def cell():
-    return CellCheck(3)
+    """A cell of three in which ten instances are chosen."""
+    cell = CellCheck(3)
+    for instance in range(1, 11):
+        for replica in (1, 2):
+            cell.chosen.accepted(replica, 1, instance, 1000 + instance)
+    return cell
 
 
 def test_one_value_an_instance(cell):
@@ -293,26 +300,66 @@ def test_nothing_goes_back(cell, what):
         cell.glance(1, glance(**{what: 4}), 0, 0)
 
 
+def serving(epoch):
+    return glance(serving=True, epoch=epoch)
+
+
 def test_two_masters(cell):
-    cell.glance(1, glance(serving=True), now=100, lease_end=200)
-    cell.glance(2, glance(serving=True), now=200, lease_end=300)
+    cell.glance(1, serving(1), now=100, lease_end=200)
+    cell.glance(2, serving(2), now=200, lease_end=300)
     with pytest.raises(Violation, match="two masters"):
-        cell.glance(3, glance(serving=True), now=299, lease_end=400)
+        cell.glance(3, serving(3), now=299, lease_end=400)
 
 
 def test_master_that_steps_down_or_dies_makes_room(cell):
-    cell.glance(1, glance(serving=True), now=100, lease_end=200)
-    cell.glance(1, glance(), now=110, lease_end=200)
-    cell.glance(2, glance(serving=True), now=120, lease_end=220)
+    cell.glance(1, serving(1), now=100, lease_end=200)
+    cell.glance(1, glance(epoch=1), now=110, lease_end=200)
+    cell.glance(2, serving(2), now=120, lease_end=220)
     cell.views[2].begin(0)
-    cell.glance(3, glance(serving=True), now=130, lease_end=230)
+    cell.glance(3, serving(3), now=130, lease_end=230)
 
 
-def frame(kind, number):
-    return kind, 1, 0, 64, 1, number, 0, 0, 0, 0
+def test_two_masterships_in_one_epoch(cell):
+    cell.glance(1, serving(4), now=100, lease_end=100)
+    cell.glance(1, serving(4), now=110, lease_end=200)
+    with pytest.raises(Violation, match="serves in epoch 4"):
+        cell.glance(2, serving(4), now=300, lease_end=400)
+    cell.glance(1, glance(epoch=4), now=300, lease_end=0)
+    with pytest.raises(Violation, match="serves in epoch 4"):
+        cell.glance(1, serving(4), now=300, lease_end=400)
+    cell.views[1].begin(0)
+    with pytest.raises(Violation, match="serves in epoch 4"):
+        cell.glance(1, serving(4), now=300, lease_end=400)
+
+
+def test_an_epoch_that_begins_within_a_mastership(cell):
+    cell.glance(1, serving(4), now=100, lease_end=200)
+    with pytest.raises(Violation, match="epoch 5 began within"):
+        cell.glance(1, serving(5), now=150, lease_end=250)
+
+
+def test_committed_and_not_chosen(cell):
+    cell.glance(1, glance(committed=10), 0, 0)
+    with pytest.raises(Violation, match="only 10 are chosen"):
+        cell.glance(1, glance(committed=11), 0, 0)
+
+
+# --- frames and write groups
+def frame(kind, number, instance=0, mark=0):
+    return kind, 1, 0, 64, 1, number, instance, mark, 0, 0
+
+
+def group(promised, *frames):
+    """A write group: (kind, number, instance, checksum of the value) each."""
+    disk = LogDisk(1, 1, 1)
+    for kind, number, instance, value in frames:
+        payload = value.to_bytes(8, "little") if value else b""
+        disk.append(frame_encode(1, kind, 1, 1, number, instance, payload=payload))
+    return disk.drain(promised, 0)[1]
 
 
 def test_promise_that_was_told_binds_across_a_crash(cell):
+    cell.durable(1, group(7, (PROMISED, 7, 0, 0)))
     cell.sent(1, [frame(PROMISE, 7)], boot_us=10)
     cell.views[1].begin(0)
     with pytest.raises(Violation, match="lower"):
@@ -323,7 +370,7 @@ def test_promise_that_was_told_binds_across_a_crash(cell):
 
 def test_promise_that_is_durable_binds_across_a_crash(cell):
     cell.glance(1, glance(promised=9), 0, 0)
-    cell.durable(1, 8)
+    cell.durable(1, group(8, (PROMISED, 8, 0, 0)))
     cell.views[1].begin(0)
     cell.glance(1, glance(promised=8), 0, 0)
     cell.views[1].begin(0)
@@ -331,13 +378,39 @@ def test_promise_that_is_durable_binds_across_a_crash(cell):
         cell.glance(1, glance(promised=7), 0, 0)
 
 
+@pytest.mark.parametrize("kind", [PROMISE, PROPOSE])
+def test_promise_that_is_told_before_it_is_durable(cell, kind):
+    cell.durable(1, group(7, (PROMISED, 7, 0, 0)))
+    cell.sent(1, [frame(kind, 7)], boot_us=10)
+    with pytest.raises(Violation, match="not durable"):
+        cell.sent(1, [frame(kind, 8)], boot_us=20)
+
+
+def test_acknowledgement_of_what_is_not_durable(cell):
+    cell.durable(1, group(5, (ACCEPT, 5, 11, 77), (ACCEPT, 5, 12, 78)))
+    cell.sent(1, [frame(ACK, 5, 12)], boot_us=10)
+    with pytest.raises(Violation, match="acknowledges instance 13"):
+        cell.sent(1, [frame(ACK, 5, 13)], boot_us=20)
+    with pytest.raises(Violation, match="acknowledges instance 12"):
+        cell.sent(1, [frame(ACK, 6, 12)], boot_us=20)
+
+
+def test_acknowledgement_of_what_was_learned(cell):
+    cell.durable(1, group(5, (ACCEPT, 5, 9, 1009), (LEARN, 1, 10, 1010)) + group(6, (ACCEPT, 6, 11, 77)))
+    cell.sent(1, [frame(ACK, 5, 10), frame(ACK, 6, 11)], boot_us=10)
+    with pytest.raises(Violation, match="acknowledges instance 12"):
+        cell.sent(1, [frame(ACK, 6, 12)], boot_us=20)
+
+
 def test_order_within_a_turn_is_free(cell):
+    cell.durable(1, group(7, (ACCEPT, 6, 0, 77), (PROMISED, 7, 0, 0)))
     cell.sent(1, [frame(PROMISE, 7), frame(ACK, 6)], boot_us=10)
     with pytest.raises(Violation, match="after it answered"):
         cell.sent(1, [frame(ACK, 6)], boot_us=20)
 
 
 def test_silence_after_a_start(cell):
+    cell.views[1].kept = 2
     cell.views[1].begin(quiet_until=100)
     cell.sent(1, [frame(ACK, 1)], boot_us=50)
     cell.sent(1, [frame(PROMISE, 1)], boot_us=100)
@@ -345,3 +418,86 @@ def test_silence_after_a_start(cell):
     cell.sent(1, [frame(PROMISE, 1)], boot_us=240)
     with pytest.raises(Violation, match="silence"):
         cell.sent(1, [frame(PROMISE, 2)], boot_us=250)
+
+
+def promise(cell, replica, number, mark, last):
+    cell.durable(replica, group(number, (PROMISED, number, 0, 0)))
+    cell.sent(replica, [frame(PROMISE, number, last, mark)], boot_us=10)
+
+
+def test_proposes_without_a_majority(cell):
+    with pytest.raises(Violation, match="no majority promised"):
+        cell.sent(1, [frame(ACCEPT, 8, 4)], boot_us=20)
+
+
+def test_proposes_at_a_reported_chosen_mark(cell):
+    promise(cell, 2, 8, mark=5, last=7)
+    cell.sent(1, [frame(ACCEPT, 8, 6), frame(ACCEPT, 8, 7)], boot_us=20)
+    with pytest.raises(Violation, match="with a lower chosen mark"):
+        cell.sent(1, [frame(ACCEPT, 8, 5)], boot_us=20)
+    promise(cell, 3, 9, mark=2, last=2)
+    promise(cell, 2, 9, mark=5, last=5)
+    cell.sent(1, [frame(ACCEPT, 9, 3)], boot_us=20)
+
+
+def test_goes_on_in_its_epoch_over_anothers_entry(cell):
+    cell.glance(1, serving(1), 0, 0)
+    promise(cell, 2, 8, mark=5, last=6)
+    with pytest.raises(Violation, match="with nothing there"):
+        cell.sent(1, [frame(ACCEPT, 8, 6)], boot_us=20)
+    promise(cell, 2, 9, mark=5, last=5)
+    cell.sent(1, [frame(ACCEPT, 9, 6)], boot_us=20)
+
+
+# --- what is chosen
+def test_a_majority_at_one_number_chooses():
+    chosen = Chosen(5)
+    for replica, number in ((1, 7), (2, 7), (2, 7), (3, 8)):
+        chosen.accepted(replica, number, 1, 11)
+    assert chosen.mark == 0
+    chosen.accepted(4, 7, 1, 11)
+    assert chosen.mark == 1
+
+
+def test_the_mark_waits_for_gaps():
+    chosen = Chosen(1)
+    chosen.accepted(1, 7, 2, 12)
+    assert chosen.mark == 0
+    chosen.accepted(1, 7, 1, 11)
+    assert chosen.mark == 2
+
+
+def test_two_values_at_one_number():
+    chosen = Chosen(3)
+    chosen.accepted(1, 7, 1, 11)
+    chosen.accepted(1, 8, 1, 12)
+    with pytest.raises(Violation, match="proposed two values"):
+        chosen.accepted(2, 7, 1, 12)
+
+
+def test_another_value_behind_the_chosen_one():
+    chosen = Chosen(3)
+    for replica in (1, 2):
+        chosen.accepted(replica, 7, 1, 11)
+    chosen.accepted(3, 6, 1, 12)
+    chosen.accepted(3, 8, 1, 11)
+    with pytest.raises(Violation, match="was chosen at instance 1 before"):
+        chosen.accepted(3, 9, 1, 12)
+
+
+def test_chosen_under_another_value():
+    chosen = Chosen(3)
+    chosen.accepted(3, 9, 1, 12)
+    chosen.accepted(1, 7, 1, 11)
+    with pytest.raises(Violation, match="was chosen at instance 1 before"):
+        chosen.accepted(2, 7, 1, 11)
+
+
+def test_learned_and_not_chosen():
+    chosen = Chosen(3)
+    for replica in (1, 2):
+        chosen.accepted(replica, 7, 1, 11)
+    chosen.learned(3, 1, 11)
+    for instance, value in ((1, 12), (2, 11)):
+        with pytest.raises(Violation, match="not chosen"):
+            chosen.learned(3, instance, value)

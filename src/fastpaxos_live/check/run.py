@@ -10,7 +10,7 @@ from typing import Any
 
 from ..sim.mutants import Mutant
 from ..sim.plan import PLANS
-from ..sim.planted import PLANTED
+from ..sim.planted import AROUND
 from ..sim.world import World
 from ..smc.ir import SpecError
 from ..smc.lint import lint
@@ -21,7 +21,6 @@ from .scopes import SCOPES, Scope
 
 SEEDS_OF_A_MUTANT = 30
 SECONDS_MAX = 3600.0
-AROUND = [mutant for mutant in PLANTED if not mutant.module.startswith("spec/")]  # of the code around the specification
 
 
 @dataclass(slots=True)

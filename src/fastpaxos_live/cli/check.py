@@ -13,6 +13,7 @@ from ..check import run
 from ..check.mutants import MUTANTS
 from ..check.run import Caught, Found
 from ..check.scopes import SCOPES
+from ..sim.planted import AROUND
 from .failure import CommandFailed
 
 
@@ -76,7 +77,7 @@ def _print(found: list[Found], rows: bool) -> None:
 def _mutants(jobs: int, charts: bool, as_json: bool) -> None:
     caught: list[Caught] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("mutants", total=len(MUTANTS) + len(run.AROUND))
+        task = progress.add_task("mutants", total=len(MUTANTS) + len(AROUND))
         for one in run.catch_all(jobs):
             caught.append(one)
             progress.advance(task)

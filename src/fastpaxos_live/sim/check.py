@@ -1,19 +1,26 @@
 """What must hold in a cell after every turn of any replica, whatever fails: the invariants.
 
- 1. One value an instance: whoever applies an instance, in whatever life, applies the same value.
+ 1. One value an instance: whoever applies an instance, in whatever life, applies the same value. What is chosen by the
+    acceptances on the disks is never contradicted by a later one (`Chosen`), and nothing else is committed or learned.
  2. Each replica applies 1, 2, 3, ... in each life; the database and its epoch are a function of the instance.
  3. At most one replica at a time serves under a lease, in true time.
  4. No promise goes back: not in memory during a life, and not across a crash once it was durable or told to anybody.
- 5. The epoch never goes back.
+ 5. The epoch never goes back. One mastership has one epoch, and no other has the same.
  6. After a start nobody is promised anything for one lease, but what was promised before.
+ 7. Promises, also the candidate's own, and acknowledgements are told when they are durable.
+ 8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
+    its epoch at a higher number, that majority had nothing there at all.
 """
 
-from ..reference.log_frame import ACK, PROMISE
-from .trace import Fields, number_text
+from struct import Struct
 
+from ..reference.log_frame import ACCEPT, ACK, HEADER_BYTES, LEARN, PROMISE, PROPOSE
+from .chosen import Chosen, Violation
+from .trace import Fields, frames_of, number_text
 
-class Violation(Exception):
-    """Something that must not happen; the text is one line."""
+__all__ = ["CellCheck", "ReplicaView", "Violation"]
+
+_GROUP = Struct("<16xI12xQQ")  # of a write group's header: length, bytes of frames, promise
 
 
 class ReplicaView:
@@ -21,18 +28,21 @@ class ReplicaView:
 
     __slots__ = (
         "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
-        "committed", "recovered", "seen",
+        "committed", "recovered", "seen", "accepted", "reign", "reigns",
     )
 
     def __init__(self) -> None:
         self.told = 0  # highest number in a promise or an acknowledgement that left: survives a crash
         self.kept = 0  # highest promise that is durable: survives a crash
+        self.accepted: dict[int, int] = {}  # durable: all of this number's reign up to that instance
+        self.reign = 0  # the number accepted last, durably
         self.begin(0)
 
     def begin(self, quiet_until: int, recovered: int = 0) -> None:
         """A new life, silent until then in the replica's own time (us), with that promise from its disk."""
         self.applied = 0
         self.promised = 0
+        self.reigns: int | None = None  # it serves in this epoch
         self.committed = 0
         self.epoch = 0
         self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
@@ -49,7 +59,12 @@ class CellCheck:
         self.values: dict[int, int] = {}  # instance -> checksum of the value applied there
         self.applied_at: list[int] = []  # true time of that, from instance 1 on: whoever was first
         self.states: dict[int, tuple[int, int]] = {}  # instance -> sum over the database, epoch
-        self.masters: set[int] = set()  # epochs in which somebody served
+        self.chosen = Chosen(replicas)
+        self.masters: dict[int, int] = {}  # epoch -> who served in it
+        self.promises: dict[int, dict[int, tuple[int, int]]] = {}
+        """Number -> who promised it -> its chosen mark and its last instance, the lowest that it told."""
+        self.lowest: dict[int, int] = {}  # number -> the first instance that was proposed at it
+        self._others = replicas // 2  # together with oneself a majority
 
     def applied(self, replica: int, entries: list[tuple[int, int]], now: int) -> None:
         """`replica` applied these (instance, checksum) by true time `now`."""
@@ -73,8 +88,11 @@ class CellCheck:
         """After a turn at true time `now` with this `Replica.glance`; its lease ends at true time `lease_end`."""
         view = self.views[replica]
         applied, committed, promised, epoch, state_sum, serving, _ = seen
+        reigns = epoch if serving else None
+        if reigns != view.reigns:
+            self._mastership(replica, reigns)
         if serving and lease_end > now:
-            self._serving(replica, epoch, now, lease_end)
+            self._serving(replica, now, lease_end)
         else:
             view.serving_until = 0
         state = applied, committed, promised, epoch, state_sum
@@ -95,6 +113,8 @@ class CellCheck:
         view.epoch = epoch
         if committed < view.committed or committed < applied:
             raise Violation(f"replica {replica}: committed {committed} after {view.committed}, applied {applied}")
+        if committed > self.chosen.mark:
+            raise Violation(f"replica {replica}: committed {committed}, but only {self.chosen.mark} are chosen")
         view.committed = committed
         if promised < view.promised or promised < view.told or promised < view.kept:
             highest = max(view.promised, view.told, view.kept)
@@ -103,9 +123,20 @@ class CellCheck:
             )
         view.promised = promised
 
-    def _serving(self, replica: int, epoch: int, now: int, lease_end: int) -> None:
+    def _mastership(self, replica: int, epoch: int | None) -> None:
+        # It serves now in another epoch than before, or serves no more.
         view = self.views[replica]
-        self.masters.add(epoch)
+        before, view.reigns = view.reigns, epoch
+        if epoch is None:
+            return
+        if before is not None:
+            raise Violation(f"replica {replica}: epoch {epoch} began within its mastership of epoch {before}")
+        if epoch in self.masters:
+            raise Violation(f"replica {replica} serves in epoch {epoch}, as replica {self.masters[epoch]} did")
+        self.masters[epoch] = replica
+
+    def _serving(self, replica: int, now: int, lease_end: int) -> None:
+        view = self.views[replica]
         view.serving_until = lease_end
         for other, rival in enumerate(self.views):
             if other != replica and rival.serving_until > now:
@@ -121,25 +152,79 @@ class CellCheck:
         told = view.told
         for fields in frames:
             kind, number = fields[0], fields[5]
-            if kind != ACK and kind != PROMISE:
-                continue
-            if number < view.told:
-                raise Violation(
-                    f"replica {replica} answers {number_text(number)} after it answered "
-                    f"{number_text(view.told)}"
-                )
-            told = max(told, number)
-            if kind == PROMISE and boot_us < view.quiet_until and number > view.recovered:
-                raise Violation(
-                    f"replica {replica} promises {number_text(number)} in the silence after its start"
-                )
+            if kind == ACCEPT:
+                self._proposes(replica, number, fields[6])
+            elif kind == PROPOSE:
+                self._is_kept(replica, number)
+            elif kind == ACK or kind == PROMISE:
+                if number < view.told:
+                    raise Violation(
+                        f"replica {replica} answers {number_text(number)} after it answered {number_text(view.told)}"
+                    )
+                told = max(told, number)
+                if kind == PROMISE:
+                    self._promises(replica, fields, boot_us)
+                elif fields[6] > view.accepted.get(number, 0):
+                    raise Violation(
+                        f"replica {replica} acknowledges instance {fields[6]} at {number_text(number)}: durable there "
+                        f"is {view.accepted.get(number, 0)}"
+                    )
         if told != view.told:
             view.told = told
             view.seen = ()  # look again
 
-    def durable(self, replica: int, promised: int) -> None:
-        """A group whose header names this promise is durable."""
+    def _is_kept(self, replica: int, number: int) -> None:
+        if number > self.views[replica].kept:
+            raise Violation(f"replica {replica} tells of its promise {number_text(number)}, which is not durable")
+
+    def _promises(self, replica: int, fields: Fields, boot_us: int) -> None:
+        view, number, instance, mark = self.views[replica], fields[5], fields[6], fields[7]
+        if boot_us < view.quiet_until and number > view.recovered:
+            raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
+        self._is_kept(replica, number)
+        told = self.promises.setdefault(number, {})
+        known = told.get(replica, (mark, instance))
+        told[replica] = min(mark, known[0]), min(instance, known[1])
+
+    def _proposes(self, replica: int, number: int, instance: int) -> None:
+        low = self.lowest.get(number)
+        if low is not None and instance >= low:
+            return
+        self.lowest[number] = instance
+        promises = self.promises.get(number, {}).values()
+        if sum(mark < instance for mark, _ in promises) < self._others:
+            raise Violation(
+                f"replica {replica} proposes instance {instance} at {number_text(number)}: no majority promised that "
+                f"with a lower chosen mark"
+            )
+        goes_on = low is None and self.views[replica].reigns is not None
+        if goes_on and sum(last < instance for _, last in promises) < self._others:
+            raise Violation(
+                f"replica {replica} goes on at {number_text(number)} with instance {instance}: no majority promised "
+                f"that with nothing there"
+            )
+
+    def durable(self, replica: int, groups: bytes) -> None:
+        """These write groups are durable."""
         view = self.views[replica]
-        if promised > view.kept:
-            view.kept = promised
-            view.seen = ()  # look again
+        at = 0
+        while at < len(groups):
+            length, size, promised = _GROUP.unpack_from(groups, at)
+            if promised > view.kept:
+                view.kept = promised
+                view.seen = ()  # look again
+            frames = groups[at + HEADER_BYTES : at + HEADER_BYTES + size]
+            for start, _, fields in frames_of(frames):
+                if fields[0] == ACCEPT or fields[0] == LEARN:
+                    value = frames[start + HEADER_BYTES : start + HEADER_BYTES + 8]
+                    self._logged(replica, fields, int.from_bytes(value, "little"))
+            at += length
+
+    def _logged(self, replica: int, fields: Fields, checksum: int) -> None:
+        view, number, instance = self.views[replica], fields[5], fields[6]
+        if fields[0] == ACCEPT:
+            self.chosen.accepted(replica, number, instance, checksum)
+            view.reign = number
+        else:
+            self.chosen.learned(replica, instance, checksum)
+        view.accepted[view.reign] = max(view.accepted.get(view.reign, 0), instance)

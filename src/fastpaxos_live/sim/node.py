@@ -104,6 +104,7 @@ class Node:
             raise Violation(str(error)) from None
         if end.tail != "clean":
             world.count("tail_" + end.tail)
+        world.check.durable(self.id, self.disk.read(self.disk.durable, end.position - self.disk.durable))
         self.disk.cut(end.position)
         world.trace.event(world.now, self.id, t.START, end.position, boot, bytes(image[-64:]))
         core.trace_rows(world.trace.with_rows)
@@ -411,7 +412,7 @@ class Node:
     def _written(self, boots: int, data: bytes) -> None:
         if boots == self.boots and self.core is not None:
             position = self.disk.complete()
-            self.world.check.durable(self.id, int.from_bytes(data[40:48], "little"))
+            self.world.check.durable(self.id, data)
             self.post(("durable", position))
 
     def _read(self, reads: list[tuple[int, int]]) -> None:

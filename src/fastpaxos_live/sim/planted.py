@@ -1,77 +1,27 @@
 """The planted bugs, one line each (PML 6.3: the strength of a test is what it finds)."""
 
-from .mutants import Mutant
+from ..spec import mutants
+from .mutants import SPEC, Mutant
 
-PLANTED = (
-    # Promises and votes
-    Mutant(
-        "acknowledge before the disk write", "spec/acceptor",
-        "        reply(Ack(m.number, m.instance, m.sent), after=persist(m))\n",
-        "        persist(m)\n        reply(Ack(m.number, m.instance, m.sent))\n",
-        "restart",
-    ),
+# The plan that shows each of the specification's known mistakes soon; the others show under "relay".
+PLAN_OF = {
+    "own promise not durable before the propose": "restart",
+    "a promise counts without all its entries": "lossy",
+    "entries of two promises make one": "lossy",
+    "proposes below a reported chosen mark": "lossy",
+    "an acknowledgement covers older numbers": "lossy",
+    "acknowledgements of an older number count": "lossy",
+    "promises in the silence after a restart": "restart",
+    "a promise in the log is forgotten": "restart",
+}
+
+AROUND = (
     Mutant(
         "promise before the disk write", "log_paxos",
         "        if held.group <= self.disk.durable_group:\n",
         "        if m.type == M.M_LOGGED or held.group <= self.disk.durable_group:\n",
         "restart",
     ),
-    Mutant(
-        "forget a promise that was logged", "spec/acceptor",
-        "a.promised, a.chosen = max(a.promised, m.number), max(a.chosen, m.mark)",
-        "a.chosen = max(a.chosen, m.mark)",
-        "restart",
-    ),
-    Mutant(
-        "promise within the silence after a restart", "spec/acceptor",
-        'return a.state == "voting" and m.number > a.promised and a.free(m)',
-        "return m.number > a.promised and a.free(m)",
-        "restart",
-    ),
-    Mutant(
-        "promise to another while a grant is live", "spec/acceptor",
-        "return a.master == m.sender or m.now >= a.until",
-        "return True",
-        "relay",
-    ),
-    Mutant(
-        "be elected without a majority", "spec/coordinator",
-        "def elects(c, m): return quorum(c.votes | {m.sender})",
-        "def elects(c, m): return True",
-        "relay",
-    ),
-    # Take-over and commit
-    Mutant(
-        "ignore a promised value", "spec/coordinator",
-        "            keep(m.instance)\n",
-        "",
-        "relay",
-    ),
-    Mutant(
-        "prefer the promised value of the lowest number", "spec/coordinator",
-        "m.accepted > c.offers[m.instance]",
-        "(c.offers[m.instance] == 0 or m.accepted < c.offers[m.instance])",
-        "relay",
-    ),
-    Mutant(
-        "count a promise without its entries", "spec/coordinator",
-        "return m.number == c.number and max(c.here(m), own.acceptor.chosen) >= m.high",
-        "return m.number == c.number",
-        "lossy",
-    ),
-    Mutant(
-        "commit an entry of an older number by a newer commit mark", "spec/acceptor",
-        "return min(m.mark, a.last) if m.number == a.reign else 0",
-        "return min(m.mark, high())",
-        "relay",
-    ),
-    Mutant(
-        "commit what a single replica acknowledged", "spec/reign",
-        "if kth(r.acked) > r.mark(): send(me, Commit(kth(r.acked)))",
-        "send(me, Commit(m.instance))",
-        "relay",
-    ),
-    # Leases and reads
     Mutant(
         "answer a read after the lease ended in a pause", "replica",
         "        covered = reign_may_read(machines, self.now)\n",
@@ -96,13 +46,6 @@ PLANTED = (
         "            pass  # reads",
         "relay",
     ),
-    Mutant(
-        "count the lease from later than the heartbeat", "spec/reign",
-        "max(r.heard[m.sender], m.sent)",
-        "max(r.heard[m.sender], m.sent + LEASE)",
-        "relay",
-    ),
-    # What clients are told
     Mutant(
         "propose a batch twice", "replica",
         "        log.propose(value)\n",
@@ -141,3 +84,8 @@ PLANTED = (
         "relay",
     ),
 )
+
+PLANTED = tuple(
+    Mutant(mutant.name, SPEC + mutant.file, mutant.old, mutant.new, PLAN_OF.get(mutant.name, "relay"))
+    for mutant in mutants.MUTANTS
+) + AROUND
