@@ -7,14 +7,14 @@ across a reconnection; of the other channel only catch-up frames get lost, since
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ..log.handshake import CHANNELS, Hello, Refused, encode_hello
 from ..reference.log_frame import FETCH, FETCHED, LEARN
 from .check import Violation
 from .handshake import Handshakes, is_whole
-from .trace import frames_of
+from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
     from .world import World
@@ -24,6 +24,9 @@ HANDSHAKE_LEASES = 2  # after so long a handshake has failed
 
 Piece = tuple[bytes, bool]
 """Bytes on their way, and whether they were damaged."""
+
+Trap = Callable[[int, int, Fields, bytes], bool]
+"""Sees each frame of a lossy network: sender, receiver, header, bytes. True: the frame is taken away."""
 
 
 class Connection:
@@ -65,6 +68,7 @@ class Network:
         self.lossy = world.plan.lossy
         self.split = 0.0 if self.lossy else world.plan.split  # late single frames must not fall between two pieces
         self.corrupt = world.plan.corrupt
+        self.trap: Trap | None = None
 
     def delay(self) -> int:
         """A message's time on the way (us)."""
@@ -269,6 +273,8 @@ class Network:
         world, plan, random = self.world, self.world.plan, self.world.random
         for start, end, fields in frames_of(data):
             frame = data[start:end]
+            if self.trap is not None and self.trap(sender, receiver, fields, frame):
+                continue
             droppable = conn.channel == 0 or fields[0] in (FETCH, LEARN, FETCHED)
             if droppable and plan.loss and random.random() < plan.loss:
                 world.count("loss")
@@ -279,6 +285,10 @@ class Network:
                 if plan.repeat and random.random() < plan.repeat:
                     world.count("repeat")
                     world.after(2 * self.delay(), self._arrive_lossy, sender, receiver, frame)
+
+    def repeat(self, sender: int, receiver: int, frame: bytes) -> None:
+        """A frame of the protocol channel that was sent before arrives (again)."""
+        self.world.after(self.delay(), self._arrive_lossy, sender, receiver, frame)
 
     def _arrive_lossy(self, sender: int, receiver: int, frame: bytes) -> None:
         if (sender, receiver) not in self.blocked:

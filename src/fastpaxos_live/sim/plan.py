@@ -175,7 +175,15 @@ def drift_plan(random: Random) -> Plan:
     return replace(plan, drift_ppm=tuple(-bound if at == slow else bound for at in range(plan.replicas)))
 
 
+def aimed_plan(random: Random) -> Plan:
+    """Hardly anything goes wrong by chance; what is aimed at single frames does (`faults/aimed.py`)."""
+    return replace(
+        relay_plan(random), lossy=True, window=16, disk_us=(200, 2000), delay_us=(500, 3000),
+        faults={"starve": 800_000, "late_ack": 800_000, "comeback": 800_000},
+    )  # fmt: skip
+
+
 PLANS = {
     "swarm": draw_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
-    "drift": drift_plan,
+    "drift": drift_plan, "aimed": aimed_plan,
 }  # fmt: skip
