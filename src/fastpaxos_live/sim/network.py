@@ -287,8 +287,8 @@ class Network:
                     world.after(2 * self.delay(), self._arrive_lossy, sender, receiver, frame)
 
     def repeat(self, sender: int, receiver: int, frame: bytes) -> None:
-        """A frame of the protocol channel that was sent before arrives (again)."""
-        self.world.after(self.delay(), self._arrive_lossy, sender, receiver, frame)
+        """A frame of the protocol channel that was sent before arrives (again), whatever is cut by now."""
+        self.world.after(self.delay(), self.world.nodes[receiver].post, ("feed_frame", sender, frame))
 
     def _arrive_lossy(self, sender: int, receiver: int, frame: bytes) -> None:
         if (sender, receiver) not in self.blocked:

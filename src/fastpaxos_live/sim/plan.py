@@ -179,7 +179,7 @@ def aimed_plan(random: Random) -> Plan:
     """Hardly anything goes wrong by chance; what is aimed at single frames does (`faults/aimed.py`)."""
     return replace(
         relay_plan(random), lossy=True, window=16, disk_us=(200, 2000), delay_us=(500, 3000),
-        faults={"starve": 800_000, "late_ack": 800_000, "comeback": 800_000},
+        faults={"starve": 300_000, "late_ack": 300_000, "comeback": 300_000},
     )  # fmt: skip
 
 

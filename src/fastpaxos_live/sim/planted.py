@@ -5,12 +5,14 @@ from .mutants import SPEC, Mutant
 
 # The plan that shows each of the specification's known mistakes soon; the others show under "relay".
 PLAN_OF = {
-    "own promise not durable before the propose": "restart",
     "a promise counts without all its entries": "lossy",
     "entries of two promises make one": "lossy",
     "proposes below a reported chosen mark": "lossy",
-    "an acknowledgement covers older numbers": "lossy",
-    "acknowledgements of an older number count": "lossy",
+    "acknowledgements of an older number count": "aimed",
+    "the lease is moved by a resend": "aimed",
+    "a refused propose raises the refuser": "aimed",
+    "the master's lease is as long as the grants": "drift",
+    "the epoch instance counts when it is proposed": "lossy",
     "promises in the silence after a restart": "restart",
     "a promise in the log is forgotten": "restart",
 }
@@ -81,6 +83,89 @@ AROUND = (
         "answer a read behind a write at once", "replica",
         "        if client.batch is not None:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
         "        if False:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
+        "relay",
+    ),
+    # The log around the machines
+    Mutant(
+        "count what was accepted below an entry as chosen on replay", "log_paxos",
+        "(1 if frame.type == LEARN else SLOTS)", "1",
+        "restart",
+    ),
+    Mutant(
+        "let an answer wait for the write group before its own", "log_disk",
+        "return self.group if self.frames else self.group - 1", "return self.group - 1",
+        "restart",
+    ),
+    Mutant(
+        "note the place of an entry without its group's header", "log_disk",
+        "position = self.base + HEADER_BYTES + self.size", "position = self.base + self.size",
+        "lossy",
+    ),
+    Mutant(
+        "ask for chosen entries from one too high", "log_catchup",
+        "FETCH, instance=self.log.acceptor.chosen + 1)", "FETCH, instance=self.log.acceptor.chosen + 2)",
+        "lossy",
+    ),
+    Mutant(
+        "report entries as accepted at the promised number", "log_paxos",
+        "instance=instance, extra=entry.number,", "instance=instance, extra=promise.number,",
+        "relay",
+    ),
+    Mutant(
+        "forget what lies above the entry accepted last", "log_paxos",
+        "self.highest = max(self.highest, m.instance)", "self.highest = m.instance",
+        "relay",
+    ),
+    Mutant(
+        "keep half a frame from one connection to the next", "replica",
+        "        link.input.clear()\n", "",
+        "swarm",
+    ),
+    # Batches, forwarding and time
+    Mutant(
+        "file a batch under the instance before its own", "replica",
+        "self.flights[log.reign.proposed + 1] = batch", "self.flights[log.reign.proposed] = batch",
+        "relay",
+    ),
+    Mutant(
+        "say that nothing in flight was done when the mastership ends", "replica",
+        "        batch, self.open = self.open, Batch()\n        self._fail_open(batch)\n",
+        "        batch, self.open = self.open, Batch()\n        self._fail_open(batch)\n"
+        "        while self.flights:\n            self._fail(self.flights.popitem()[1])\n",
+        "relay",
+    ),
+    Mutant(
+        "go on with a client while its replies are outstanding", "replica",
+        "if client.pending or client.forwarded or client.outbox_count or not client.alive:",
+        "if client.forwarded or client.outbox_count or not client.alive:",
+        "relay",
+    ),
+    Mutant(
+        "answer ahead of what is forwarded", "replica",
+        "        if client.forwarded or client.outbox_count:\n            return False\n        if client.batch is not None:\n"
+        "            client.batch.hook(LITERAL",
+        "        if client.batch is not None:\n            client.batch.hook(LITERAL",
+        "relay",
+    ),
+    Mutant(
+        "keep the time of an earlier read for a later one", "replica",
+        "            client.held_since = 0\n", "",
+        "relay",
+    ),
+    Mutant(
+        "take the replies of an earlier stream", "replica_forward",
+        "if client is None or client.stream != frame.extra or client.forward_peer != peer or client.closing:",
+        "if client is None or client.forward_peer != peer or client.closing:",
+        "relay",
+    ),
+    Mutant(
+        "redirect a client to the replica it is at", "replica",
+        'self.config["clients"][master - 1]', 'self.config["clients"][self.me - 1]',
+        "restart",
+    ),
+    Mutant(
+        "expire keys by the own clock", "replica",
+        "self.store.expire(self.time_ms)", "self.store.expire(self.wall)",
         "relay",
     ),
 )

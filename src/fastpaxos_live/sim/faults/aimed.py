@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ...reference.log_frame import ACCEPT, ACK, BEAT, PROPOSE, REFUSE
+from ...reference.log_frame import ACCEPT, ACK, ASK, BEAT, FORWARD, PROPOSE, REFUSE
 from ..trace import Fields
 from .occasion import Fault, Occasion, both_ways
 
@@ -33,21 +33,24 @@ def _release(o: Occasion) -> None:
 
 
 def starve(o: Occasion) -> str | None:
-    """A follower lacks one entry and hears no heartbeat, so it asks for the entry and renews no lease; the other one
-    is cut off from the master.
+    """A follower lacks one entry. In the place of heartbeats it gets later entries again and again, so it asks for the
+    one and renews no lease; the other one is cut off from the master.
     """
     cell = _cell_of_three(o)
     if cell is None:
         return None
     master, follower, other = cell
-    lacking: list[int] = []
+    network = o.world.network
+    entries: list[tuple[int, bytes]] = []  # the one that is lacking, and a later one
 
     def trap(sender: int, receiver: int, fields: Fields, frame: bytes) -> bool:
         if (sender, receiver) != (master.id, follower.id):
             return False
-        if fields[0] == ACCEPT and not lacking:
-            lacking.append(fields[6])
-        return fields[0] == BEAT or fields[0] == ACCEPT and fields[6] == lacking[0]
+        if fields[0] == BEAT and len(entries) == 2:
+            network.repeat(sender, receiver, entries[1][1])
+        if fields[0] == ACCEPT and (not entries or len(entries) == 1 and fields[6] > entries[0][0]):
+            entries.append((fields[6], frame))
+        return fields[0] == BEAT or fields[0] == ACCEPT and fields[6] == entries[0][0]
 
     time = o.leases(3, 4)
     o.cut(both_ways(master, [other]), time)
@@ -56,36 +59,45 @@ def starve(o: Occasion) -> str | None:
 
 
 def late_ack(o: Occasion) -> str | None:
-    """A master dies before its disk has what one follower acknowledged; that follower is cut off, and its
-    acknowledgements arrive when the first one is master again.
+    """A master with a slow disk proposes to one follower only, dies, and has forgotten that; the follower is not heard
+    any more. When the first one is master again the old acknowledgements arrive, and all has to be sent twice to the
+    other one.
     """
     cell = _cell_of_three(o)
     if cell is None:
         return None
     master, follower, other = cell
     network, world = o.world.network, o.world
-    acks: list[tuple[int, bytes]] = []
+    acks: list[tuple[int, bytes]] = []  # number, frame
+    lost: set[int] = set()
 
     def trap(sender: int, receiver: int, fields: Fields, frame: bytes) -> bool:
-        if fields[0] == ACK and (sender, receiver) == (follower.id, master.id):
-            acks.append((fields[5], frame))
+        kind, number, instance = fields[0], fields[5], fields[6]
+        if master.boots == life:
+            if kind == ACK and (sender, receiver) == (follower.id, master.id):
+                acks.append((number, frame))
+                return True
+            return (sender, receiver) == (master.id, other.id) and kind < FORWARD
+        if kind == ACCEPT and sender == master.id and receiver == other.id and acks and instance not in lost:
+            lost.add(instance)
+            network.repeat(follower.id, master.id, acks[-1][1])
             return True
-        if fields[0] == ACCEPT and sender == master.id and acks and fields[5] > acks[-1][0]:
-            network.repeat(follower.id, master.id, acks.pop()[1])
-        return False
+        return kind < FORWARD and follower.id in (sender, receiver) or kind == ASK and sender == other.id
+
+    def part() -> None:
+        if world.faulty and network.trap is None:
+            _set(o, trap, o.leases(4, 5))
+            world.after(time, die)
 
     def die() -> None:
-        network.unblock(both_ways(master, [other]))
         if world.faulty:
-            o.cut(both_ways(follower, [master, other]), o.leases(4, 5))
             master.crash()
             world.after(2000, master.start)
 
-    time = o.leases(0.3, 0.7)
-    master.disk_slow_until = world.now + time
-    network.block(both_ways(master, [other]))
-    world.after(time, die)
-    _set(o, trap, o.leases(5, 6))
+    life = master.boots
+    time = o.leases(0.3, 0.6)
+    master.disk_slow_until = world.now + 2 * time
+    world.after(time, part)
     return f"of {follower.id} to {master.id}"
 
 
