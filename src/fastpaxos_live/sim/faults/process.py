@@ -66,16 +66,20 @@ def _bounce(o: Occasion, node: "Node") -> None:
 def pause(o: Occasion) -> str | None:
     """A process stands still between two turns."""
     node = o.target()
+    if node.core is None:
+        return None
     time = o.leases(0.2, 2.5)
     node.paused_until = max(node.paused_until, o.world.now + time)
-    return f"replica {node.id} for {time} us" if node.core is not None else None
+    return f"replica {node.id} for {time} us"
 
 
 def stall(o: Occasion) -> str | None:
     """A process stands still inside a turn: after it took the time, or after it was fed."""
     node = o.target()
+    if node.core is None:
+        return None
     node.stall = time, before = o.leases(0.2, 2.5), o.random.choice(("feed", "turn"))
-    return f"replica {node.id} for {time} us before its {before}" if node.core is not None else None
+    return f"replica {node.id} for {time} us before its {before}"
 
 
 def slow_disk(o: Occasion) -> str:
