@@ -11,7 +11,7 @@ REQUIREMENTS := import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); 
 	print(*p["build-system"]["requires"], *j["dependencies"], \
 	*sum(j["optional-dependencies"].values(), []), sep="\n")
 
-.PHONY: build run test lint bench annotate clean
+.PHONY: build run test soak lint bench annotate clean
 
 build: $(VENV)/built
 
@@ -33,6 +33,10 @@ run: build
 
 test: build
 	$(BIN)/python -m pytest $(ARGS)
+
+# New seeds until Ctrl-C; violations go to soak-failures.txt.
+soak: build
+	$(BIN)/fastpaxos-live sim --soak --jobs $$(nproc) $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .

@@ -34,6 +34,17 @@ WRONG_USE = {
     "sim --core rust": "rust",
     "sim --plan rust": "rust",
     "sim --seed 1 --rows": "--trace",
+    "sim --trace": "--seed",
+    "sim --shrink": "--seed",
+    "sim --seed 1 --shrink --trace": "--trace",
+    "sim --soak --mutants": "--soak",
+    "sim --mutant rust": "rust",
+    "sim --only rust": "rust",
+    "sim --without loss,rust": "rust",
+    "sim --set rust=1": "rust",
+    "sim --set clients=many": "many",
+    "sim --set clients=2.5": "2.5",
+    "sim --set delay_us=3": "delay_us",
 }  # fmt: skip
 
 

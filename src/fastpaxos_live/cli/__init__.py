@@ -1,6 +1,7 @@
 """The command line. Exit codes: 0 done, 1 the thing asked for failed, 2 wrong use.
 
-Each module beside this one holds one command. Errors are one line on stderr, never a traceback.
+Each module beside this one holds one command. Errors are one line on stderr, never a traceback; `sim` shows below it
+what led to a violation.
 """
 
 import sys
@@ -65,15 +66,17 @@ def run(args: list[str]) -> int:
     except ConfigError as error:
         return fail(str(error), 2)
     except CommandFailed as error:
-        return fail(str(error), 1)
+        return fail(str(error), 1, error.more)
     except (typer.Abort, KeyboardInterrupt):
         return fail("interrupted", 1)
     except BrokenPipeError:
         return fail("nobody reads the output", 1)
 
 
-def fail(text: str, code: int) -> int:
-    """Prints one error line; returns the exit code."""
+def fail(text: str, code: int, more: str = "") -> int:
+    """Prints one error line, and `more` below it; returns the exit code."""
     if text:
         print(f"fastpaxos-live: {' '.join(text.split())}", file=sys.stderr)
+    if more:
+        print(more, file=sys.stderr)
     return code

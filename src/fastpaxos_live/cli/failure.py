@@ -2,4 +2,8 @@
 
 
 class CommandFailed(Exception):
-    """Exit code 1; the text is one line for the user."""
+    """Exit code 1; the text is one line for the user, and `more` what stands below it."""
+
+    def __init__(self, text: str, more: str = "") -> None:
+        super().__init__(text)
+        self.more = more

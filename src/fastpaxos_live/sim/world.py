@@ -15,13 +15,13 @@ from .._api import Config, Replica
 from .check import CellCheck, Violation
 from .clients import Client
 from .faults.lasting import draw_broken, pairs_cut, start_flapping
-from .faults.schedule import Schedule
+from .faults.schedule import Happened, Schedule
 from .linear import GaveUp, check_history
 from .model import Model
 from .network import Network
 from .node import WALL_MS, Node
 from .plan import Plan, draw_plan
-from .requests import Request
+from .requests import FOREVER, Request
 from .trace import Trace
 from .witness import Clocks, Log, check_answers, chosen_values
 
@@ -44,7 +44,9 @@ class Outcome:
     violation: str | None = None
     details: str = ""  # a traceback, when the replica raised
     searches_given_up: int = 0  # by linear.py
+    schedule: list[Happened] = field(default_factory=list)  # the faults, when there was a violation
     virtual_seconds: float = 0.0
+    active_seconds: int = 0  # virtual seconds in which a request was answered
     cpu_seconds: float = 0.0
     trace_hash: str = ""
     operations: int = 0  # answered requests
@@ -57,12 +59,12 @@ class Outcome:
 
 class World:
     """A cell, its clients and its faults. `core` is the module whose `Replica` is driven; `show` takes trace lines,
-    with `rows` also those of the rows taken.
+    with `rows` also those of the rows taken; `takes` chooses among the faults.
     """
 
     def __init__(
         self, seed: int, core: ModuleType, seconds: float = 10.0, show: Callable[[str], None] | None = None,
-        draw: Callable[[Random], Plan] = draw_plan, rows: bool = False,
+        draw: Callable[[Random], Plan] = draw_plan, rows: bool = False, takes: Callable[[str], bool] | None = None,
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -92,7 +94,7 @@ class World:
         self.nodes = cast("list[Node]", [None])  # by id
         self.nodes += [Node(self, id) for id in range(1, self.plan.replicas + 1)]
         self.clients = [Client(self, id) for id in range(1, self.plan.clients + 1)]
-        self.faults = Schedule(self)
+        self.faults = Schedule(self, takes)
 
     @staticmethod
     def _counter(counts: Counter[str]) -> Callable[[str], None]:
@@ -137,7 +139,10 @@ class World:
             outcome.details = traceback.format_exc()
         for node in self.nodes[1:]:
             node.count_rows()
+        if outcome.violation:
+            outcome.schedule = self.faults.happened
         outcome.operations = self.completed
+        outcome.active_seconds = len({op.answered // 1_000_000 for op in self.history if op.answered < FOREVER})
         outcome.instances = max(self.check.values, default=0)
         outcome.virtual_seconds = self.now / 1e6
         outcome.cpu_seconds = process_time() - began

@@ -1,6 +1,6 @@
 """Faults at random times by the plan's rates, until the world heals."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,11 +23,11 @@ class Happened(NamedTuple):
 class Schedule:
     """The faults of one world. Each kind has times of its own, each fault choices of its own."""
 
-    def __init__(self, world: "World", only: Collection[str] | None = None) -> None:
-        """`only`: no faults but those with these names."""
+    def __init__(self, world: "World", takes: Callable[[str], bool] | None = None) -> None:
+        """`takes` says by its name whether a fault happens; all do without it."""
         self.world = world
         self.happened: list[Happened] = []
-        self._only = only
+        self._takes = takes
         self._numbers = dict.fromkeys(world.plan.faults, 0)
         self._times = {kind: Random(f"{world.seed} {kind}") for kind in world.plan.faults}
 
@@ -47,7 +47,7 @@ class Schedule:
         name = f"{kind}#{self._numbers[kind]}"
         self._numbers[kind] += 1
         self._arrange(kind)
-        if self._only is not None and name not in self._only:
+        if self._takes is not None and not self._takes(name):
             return
         what = KINDS[kind](Occasion(world, name))
         if what is not None:
