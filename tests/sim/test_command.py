@@ -1,6 +1,7 @@
 """`fastpaxos-live sim`: what it says of good runs and of bad ones."""
 
 import json
+import multiprocessing
 import os
 import shlex
 import signal
@@ -15,8 +16,10 @@ import pytest
 
 from fastpaxos_live.cli import run
 from fastpaxos_live.sim.campaign import COUNTED
+from fastpaxos_live.sim.case import Case
 from fastpaxos_live.sim.plan import FAULTS
 from fastpaxos_live.sim.planted import PLANTED
+from fastpaxos_live.sim.spread import SpreadFailed, spread
 from fastpaxos_live.sim.strength import Catch, catch, catch_all
 from fastpaxos_live.testing import WAIT_S
 
@@ -151,6 +154,15 @@ def soaked(folder: Path, code: int, *args: str, until: str) -> tuple[Any, str]:
     assert process.returncode == code, err
     assert "Traceback" not in err
     return json.loads(out), said + err
+
+
+def test_a_worker_that_dies_is_told_in_one_line() -> None:
+    outcomes = spread((Case(seed) for seed in range(1000)), 2)
+    next(outcomes)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(SpreadFailed, match="a worker process died"):
+        for _ in outcomes:
+            pass
 
 
 def test_how_strong_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

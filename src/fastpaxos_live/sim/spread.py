@@ -4,7 +4,7 @@ import logging
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
@@ -29,8 +29,11 @@ def spread(cases: Iterable[Case], jobs: int = 1, dask: str | None = None) -> Ite
         yield from map(run_case, cases)
     else:
         context = get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=ignore_interrupts) as pool:
-            yield from _in_order(pool, cases, AHEAD * jobs)
+        try:
+            with ProcessPoolExecutor(jobs, mp_context=context, initializer=ignore_interrupts) as pool:
+                yield from _in_order(pool, cases, AHEAD * jobs)
+        except BrokenExecutor:
+            raise SpreadFailed("a worker process died") from None
 
 
 def ignore_interrupts() -> None:
@@ -81,7 +84,7 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
         yield client.get_executor(pure=False), sum(client.nthreads().values())
     except TimeoutError:
         raise SpreadFailed(f"the Dask cluster at {address!r} has no workers") from None
-    except (CancelledError, ImportError, OSError) as error:
+    except (BrokenExecutor, CancelledError, ImportError, OSError) as error:
         raise SpreadFailed(f"the Dask cluster at {address!r} failed: {error!r}") from None
     finally:
         client.close()
