@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 ERRORS = (b"TRYAGAIN", b"CLUSTERDOWN", b"MOVED", b"UNKNOWN")  # all but the last: definitely not applied
 MIX = {
-    Kind.GET: 26, Kind.MGET: 5, Kind.EXISTS: 2, Kind.STRLEN: 2, Kind.PTTL: 2,
-    Kind.SET: 14, Kind.SET_NX: 4, Kind.SET_XX: 3, Kind.SET_PX: 4, Kind.PSETEX: 2, Kind.SETNX: 3, Kind.GETSET: 2,
-    Kind.MSET: 4, Kind.MSETNX: 2, Kind.APPEND: 5, Kind.INCR: 6, Kind.INCRBY: 9, Kind.DEL: 4, Kind.GETDEL: 3,
-    Kind.GETEX: 2, Kind.PEXPIRE: 3, Kind.PERSIST: 2,
+    Kind.GET: 28, Kind.MGET: 5, Kind.EXISTS: 1, Kind.STRLEN: 1, Kind.PTTL: 2,
+    Kind.SET: 20, Kind.SET_NX: 3, Kind.SET_XX: 2, Kind.SET_PX: 3, Kind.PSETEX: 2, Kind.SETNX: 2, Kind.GETSET: 3,
+    Kind.MSET: 6, Kind.MSETNX: 2, Kind.APPEND: 5, Kind.INCR: 4, Kind.INCRBY: 8, Kind.DEL: 4, Kind.GETDEL: 3,
+    Kind.GETEX: 1, Kind.PEXPIRE: 2, Kind.PERSIST: 1,
 }  # fmt: skip
 KINDS = list(MIX)
 WEIGHTS = list(accumulate(MIX.values()))
