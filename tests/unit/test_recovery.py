@@ -70,7 +70,7 @@ def log(*groups):
 
 
 def run(image, end=None):
-    image = bytes(image).ljust(end or len(image), b"\0")
+    image = bytes(image).ljust(end or len(image) + 64, b"\0")  # a log never reaches the end of its last file
     parser = Parser()
     reads = []
 
@@ -87,24 +87,32 @@ LAST = len(log([b"a" * 70, b"b"], [b"c" * 1000]))
 
 
 def test_an_empty_log():
-    assert run(b"", 1 << 16)[0] == (0, 0, "clean")
-    assert run(b"")[0] == (0, 0, "clean")
+    assert run(b"", 1 << 16)[0] == (0, 0, "clean", 0)
+    assert run(b"")[0] == (0, 0, "clean", 0)
 
 
 def test_a_clean_log():
     found, parser, _ = run(THREE, len(THREE) + 12345)
-    assert found == (len(THREE), len(THREE), "clean")
+    assert found == (len(THREE), len(THREE), "clean", LAST)
     assert [p[:1] for p in parser.payloads] == [b"a", b"b", b"c", b"d", b"e"]
 
 
-def test_a_log_that_fills_its_file():
-    assert run(THREE)[0] == (len(THREE), len(THREE), "clean")
+@pytest.mark.parametrize("end", [len(THREE), LAST, LAST + 64, LAST + 1024])
+def test_a_log_that_reaches_the_end_of_its_last_file_has_lost_one(end):
+    with pytest.raises(LogCorrupt, match=f"lost state: replica 2 has the log up to position {end}, the next file is"):
+        run(THREE[:end], end)
+
+
+def test_a_torn_beginning_of_a_group_at_the_end_of_a_file_is_no_sign_of_a_lost_one():
+    for cut in (1, 20, 40):
+        found, _, _ = run(THREE[: LAST + cut], LAST + 64)
+        assert (found.position, found.tail) == (LAST, "torn")
 
 
 def test_groups_that_straddle_or_exceed_a_read(monkeypatch):
     monkeypatch.setattr(recovery, "CHUNK_BYTES", 128)
     found, parser, reads = run(THREE, len(THREE) + 4096)
-    assert found == (len(THREE), len(THREE), "clean")
+    assert found == (len(THREE), len(THREE), "clean", LAST)
     assert len(parser.payloads) == 5
     assert len(reads) > 20
 
@@ -135,7 +143,7 @@ def test_other_bad_bytes_at_the_end_are_doubtful(at):
 def test_garbage_behind_a_clean_end_is_doubtful():
     image = THREE + bytes(1024) + b"garbage"
     found, _, _ = run(image, len(image) + 4096)
-    assert found == (len(THREE), len(image), "doubtful")
+    assert found == (len(THREE), len(image), "doubtful", LAST)
 
 
 @pytest.mark.parametrize("chunk", [128, 4 << 20])
@@ -182,11 +190,16 @@ def test_a_misplaced_group_is_no_witness():
     first = group(0, 0, b"a")
     elsewhere = group(len(first) + 640, len(first) + 640, b"b")
     found, _, _ = run(first + bytes(64) + elsewhere)
-    assert found == (len(first), len(first) + 64 + len(elsewhere.rstrip(b"\0")), "doubtful")
+    assert found == (len(first), len(first) + 64 + len(elsewhere.rstrip(b"\0")), "doubtful", 0)
 
 
 def test_progress_is_told():
     told = []
     parser = Parser()
-    recover(parser, lambda at, size: THREE[at : at + size], len(THREE), CELL, REPLICA, told.append)
-    assert told[-1] == len(THREE)
+    image = THREE + bytes(64)
+
+    def read(at, size):
+        return image[at : at + size]
+
+    recover(parser, read, len(image), CELL, REPLICA, lambda *where: told.append(where))
+    assert told[0] == (len(THREE), len(image))

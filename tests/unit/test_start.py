@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from fastpaxos_live._select import load_core
+from fastpaxos_live.log.datadir import Identity, open_data_dir
 from fastpaxos_live.log.recovery import CHUNK_BYTES
-from fastpaxos_live.log.segments import SEGMENT_HEADER_BYTES, SegmentHeader
-from fastpaxos_live.server.main import Stopped, StopRequest, replay
-from fastpaxos_live.server.storage import Storage
+from fastpaxos_live.log.segments import SEGMENT_HEADER_BYTES
+from fastpaxos_live.log.startup import start_up
+from fastpaxos_live.server.files import OsDirectory
+from fastpaxos_live.server.main import Stopped, StopRequest, replay_progress
 from fastpaxos_live.testing import HOST, Cell, Connection, wait_until
 
 
@@ -79,18 +81,26 @@ def test_a_corrupt_log(tmp_path: Path) -> None:
 
 
 def test_a_signal_ends_the_replay(tmp_path: Path, handlers: None) -> None:
-    storage = Storage(tmp_path, SegmentHeader(7, 1, 9, 0, 2 * CHUNK_BYTES), fresh=True)
+    identity = Identity(7, "main", 1, "r1")
+    data_dir = open_data_dir(
+        OsDirectory(tmp_path), identity, new=True, fsync="always", disk_id=9, segment_bytes=2 * CHUNK_BYTES
+    )
     config = {"cell_id": 7, "replica": 1, "replicas": 1, "incarnation": 1, "seed": 1, "clients": [f"{HOST}:1"]}
     config |= dict.fromkeys(("lease_us", "lease_master_us", "beat_us", "boost_us", "election_us"), 1_000_000)
     config |= {"window": 8, "batch_bytes": 1 << 20, "value_bytes_max": 1 << 20, "redirect": 0}
     config |= {"wait_master_us": 1_000_000, "write_timeout_us": 1_000_000}
-    replica = load_core("python").Replica(config)
     stop = StopRequest()
-    assert replay(replica, storage, 7, 1, stop) == 0
+
+    def start() -> int:
+        started = start_up(data_dir, "", lambda _: load_core("python").Replica(config), None, replay_progress(stop))
+        started.storage.close()
+        return started.found.position
+
+    assert start() == 0
     signal.raise_signal(signal.SIGTERM)
     with pytest.raises(Stopped):
-        replay(replica, storage, 7, 1, stop)
-    storage.close()
+        start()
+    data_dir.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -7,15 +7,21 @@ import pytest
 
 from fastpaxos_live.log.recovery import Recovery
 from fastpaxos_live.log.segments import SEGMENT_HEADER_BYTES, SegmentHeader, file_name
-from fastpaxos_live.server import storage as storage_module
-from fastpaxos_live.server.storage import Storage, StorageError
+from fastpaxos_live.log.storage import Storage, StorageError
+from fastpaxos_live.server.files import OsDirectory
 
 SEGMENT = 8192
 HEADER = SegmentHeader(cell_id=7, replica=2, disk_id=99, number=0, segment_bytes=SEGMENT)
 
 
-def open_storage(path, *, fresh=False):
-    return Storage(path, HEADER, fresh=fresh)
+def open_storage(path, *, fresh=False, header=HEADER):
+    directory = OsDirectory(path)
+    directory.enter(make=False)
+    try:
+        return Storage(directory, header, fresh=fresh)
+    except StorageError:
+        directory.close()
+        raise
 
 
 @pytest.fixture
@@ -78,7 +84,9 @@ def test_every_file_written_to_is_synced_older_first(storage, tmp_path, monkeypa
         synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{file}")))
         fdatasync(file)
 
-    monkeypatch.setattr(storage_module.os, "fdatasync", spy)
+    monkeypatch.setattr(os, "fdatasync", spy)
+    storage.prepare(3)
+    synced.clear()
     storage.write(SEGMENT - 10, pattern(SEGMENT + 20))
     assert synced == []
     storage.sync()
@@ -111,7 +119,7 @@ def test_a_file_of_another_size(storage, tmp_path):
 @pytest.mark.parametrize("field", ["cell_id", "replica", "disk_id"])
 def test_a_file_of_somebody_else(storage, tmp_path, field):
     with pytest.raises(StorageError, match=rf"log.00000000: {field} mismatch"):
-        Storage(tmp_path, HEADER._replace(**{field: 1}), fresh=False)
+        open_storage(tmp_path, header=HEADER._replace(**{field: 1}))
 
 
 def test_a_file_under_another_number(storage, tmp_path):
@@ -126,7 +134,7 @@ def test_settling_zeroes_the_rejected_end(storage, tmp_path):
     storage.sync()
     cut = SEGMENT + 640
     again = open_storage(tmp_path)
-    again.settle(Recovery(cut, 2 * SEGMENT + 100, "doubtful"))
+    again.settle(Recovery(cut, 2 * SEGMENT + 100, "doubtful", 0), cut)
     assert names(tmp_path) == ["log.00000000", "log.00000001"]
     assert again.end == 2 * SEGMENT
     assert again.read(0, cut) == pattern(3 * SEGMENT)[:cut]
@@ -136,7 +144,7 @@ def test_settling_zeroes_the_rejected_end(storage, tmp_path):
 
 def test_settling_zeroes_no_more_than_it_must(storage):
     storage.write(0, pattern(2000))
-    storage.settle(Recovery(640, 1000, "torn"))
+    storage.settle(Recovery(640, 1000, "torn", 0), 640)
     expected = pattern(2000)
     assert storage.read(0, 2000) == expected[:640] + bytes(360) + expected[1000:]
 
@@ -144,7 +152,7 @@ def test_settling_zeroes_no_more_than_it_must(storage):
 def test_settling_at_a_border(storage, tmp_path):
     storage.write(0, pattern(2 * SEGMENT))
     again = open_storage(tmp_path)
-    again.settle(Recovery(SEGMENT, 2 * SEGMENT, "doubtful"))
+    again.settle(Recovery(SEGMENT, 2 * SEGMENT, "doubtful", 0), SEGMENT)
     assert names(tmp_path) == ["log.00000000", "log.00000001"]
     assert again.read(SEGMENT, SEGMENT) == bytes(SEGMENT)
     again.close()
@@ -154,8 +162,8 @@ def test_settling_syncs_what_a_killed_process_left(storage, tmp_path, monkeypatc
     storage.write(0, pattern(SEGMENT + 100))
     again = open_storage(tmp_path)
     synced = []
-    monkeypatch.setattr(storage_module.os, "fdatasync", synced.append)
-    again.settle(Recovery(SEGMENT + 128, SEGMENT + 128, "clean"))
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    again.settle(Recovery(SEGMENT + 128, SEGMENT + 128, "clean", 0), SEGMENT + 128)
     assert len(synced) == 2
     again.close()
 

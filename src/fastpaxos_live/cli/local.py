@@ -10,8 +10,9 @@ import os
 import secrets
 from pathlib import Path
 
+from ..log.datadir import DataDirError, Identity, open_data_dir
 from ..server.config import CellConfig, ConfigError, FsyncPolicy, load_config
-from ..server.datadir import DataDirError, Identity, open_data_dir
+from ..server.files import OsDirectory
 from .failure import CommandFailed
 
 CONFIG = "cell.toml"
@@ -74,7 +75,9 @@ def create_cell(directory: Path, replicas: int, port: int, fsync: FsyncPolicy) -
         for replica in cell.replicas:
             if not (replica.data / "meta.json").exists():
                 identity = Identity(cell.id, cell.name, replica.id, replica.name)
-                open_data_dir(replica.data, identity, new=True, fsync=str(cell.fsync)).close()
+                disk = secrets.randbits(64)
+                directory_of = OsDirectory(replica.data)
+                open_data_dir(directory_of, identity, new=True, fsync=str(cell.fsync), disk_id=disk).close()
         draft.rename(directory / CONFIG)
         sync(directory)
     except OSError as error:

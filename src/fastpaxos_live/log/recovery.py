@@ -6,7 +6,9 @@ Behind the last valid group there may be
     its group. It is cut;
   * other bytes: doubtful. They may have held a promise that was given. They are cut too, which is
     a fault not handled yet;
-  * any of these, and behind it a group that says "this was durable": corruption. Nothing is cut.
+  * any of these, and behind it a group that says "this was durable": corruption. Nothing is cut;
+  * the end of the last file, or a group that goes on behind it: a file is lost, since `Storage` makes
+    the next one before that. Nothing is cut.
 What is cut must be zeroed and synced before anything is appended.
 """
 
@@ -33,6 +35,7 @@ _MAGIC_BYTES = GROUP_MAGIC.to_bytes(4, "little")
 _MAGIC_AT = 8
 
 Read = Callable[[int, int], bytes]  # (position, size) -> exactly that many bytes
+Progress = Callable[[int, int], None]  # (position, end) after each read
 
 
 class LogCorrupt(Exception):
@@ -61,6 +64,7 @@ class Recovery(NamedTuple):
     position: int
     dirty: int  # equal to `position` when the tail is clean
     tail: Literal["clean", "torn", "doubtful"]
+    last: int  # where the last group begins: nothing after it says whether that one was durable
 
 
 def group_header(data: bytes, at: int, cell_id: int) -> Group | None:
@@ -80,13 +84,15 @@ def group_header(data: bytes, at: int, cell_id: int) -> Group | None:
 
 def recover(
     replica: Replays, read: Read, end: int, cell_id: int, replica_id: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Recovery:
     """Feed the log at positions 0..`end` to `replica`, and judge what follows its last group.
 
-    `progress` is told the position after each read. Raises LogCorrupt.
+    Raises LogCorrupt.
     """
-    position = _replay(replica, read, end, cell_id, progress)
+    position, last = _replay(replica, read, end, cell_id, progress)
+    if end and _reaches(read, position, end, cell_id):
+        raise LogCorrupt(f"lost state: replica {replica_id} has the log up to position {end}, the next file is missing")
     dirty, witness = _scan(read, position, end, cell_id, replica_id)
     if witness is not None:
         raise LogCorrupt(
@@ -94,22 +100,25 @@ def recover(
             f"a later group at {witness.position} says it was durable up to {witness.durable}"
         )
     if dirty == position:
-        return Recovery(position, position, "clean")
+        return Recovery(position, position, "clean", last)
     torn = _is_torn(read, position, dirty, end, cell_id)
-    return Recovery(position, dirty, "torn" if torn else "doubtful")
+    return Recovery(position, dirty, "torn" if torn else "doubtful", last)
 
 
 def _replay(
-    replica: Replays, read: Read, end: int, cell_id: int, progress: Callable[[int], None] | None
-) -> int:
-    # Returns the position of the first byte that belongs to no valid group.
+    replica: Replays, read: Read, end: int, cell_id: int, progress: Progress | None
+) -> tuple[int, int]:
+    # Returns the position of the first byte that belongs to no valid group, and where the last group begins.
     position, size = 0, CHUNK_BYTES
+    fed, start = b"", 0  # what was consumed last, and its position
     while position < end:
         data = read(position, min(size, end - position))
         consumed = replica.feed_log(data)
+        if consumed:
+            fed, start = data[:consumed], position
         position += consumed
         if progress is not None:
-            progress(position)
+            progress(position, end)
         if consumed:
             size = CHUNK_BYTES
             continue
@@ -119,7 +128,21 @@ def _replay(
         if position + group.length > end:
             break
         size = group.length  # a group larger than a chunk: once more, with all of it
-    return position
+    return position, start + _last_group(fed, cell_id)
+
+
+def _last_group(data: bytes, cell_id: int) -> int:
+    # Where in whole groups the last one begins.
+    at = last = 0
+    while (group := group_header(data, at, cell_id)) is not None:
+        at, last = at + group.length, at
+    return last
+
+
+def _reaches(read: Read, position: int, end: int, cell_id: int) -> bool:
+    # Does the log, or a group that begins at its end, reach the end of the files?
+    group = group_header(read(position, min(HEADER_BYTES, end - position)), 0, cell_id)
+    return position + (group.length if group is not None and group.position == position else 0) >= end
 
 
 def _scan(

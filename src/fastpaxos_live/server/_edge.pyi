@@ -2,9 +2,9 @@ import asyncio
 from socket import socket
 
 from .._api import Replica
+from ..log.storage import Storage
 from .config import FsyncPolicy
 from .edges import Hooks
-from .storage import Storage
 
 class Edge:
     clients: int

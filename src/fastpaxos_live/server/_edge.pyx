@@ -160,7 +160,7 @@ cdef class Edge:
         writer_init_cond(&w.wake)
         writer_init_cond(&w.idle)
         w.files[0].file = w.files[1].file = w.preparing = w.directory = w.event = -1
-        w.directory = os.open(storage.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        w.directory = os.open(storage.directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         w.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if w.event < 0:
             raise OSError(errno, os.strerror(errno))

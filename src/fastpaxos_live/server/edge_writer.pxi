@@ -7,6 +7,7 @@
 #  2. From `busy` being set until it is cleared the bytes at `data` stay put.
 #  3. The first error is kept in `error` and ends all work: nothing is ever tried again.
 #  4. A sync syncs every file written to, older files first: a log must not have holes.
+#  5. Before a group that reaches the end of a file the next file is whole, as log/storage.py says.
 
 cdef extern from *:
     """
@@ -216,18 +217,14 @@ cdef int writer_sync(Writer *w) noexcept nogil:
 
 
 cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept nogil:
-    # The open file of that number; makes it when the preparation is late. Returns an errno.
+    # The file of that number, open; it has been prepared. Returns an errno.
     cdef char name[24]
     cdef SegmentFile *slot
-    cdef int i, error
+    cdef int i
     for i in range(FILES_OPEN):
         if w.files[i].file >= 0 and w.files[i].number == number:
             found[0] = &w.files[i]
             return 0
-    while w.ready <= number:
-        error = writer_prepare_slice(w)
-        if error:
-            return error
     slot = &w.files[0] if w.files[0].number <= w.files[1].number else &w.files[1]
     if slot.dirty and fdatasync(slot.file):
         return writer_fail(w, b"fdatasync of the log", errno)
@@ -249,6 +246,10 @@ cdef int writer_write(Writer *w) noexcept nogil:
     cdef uint64_t end = position + w.size
     cdef uint64_t inside, part
     cdef int error
+    while w.ready <= end // w.segment_bytes:
+        error = writer_prepare_slice(w)
+        if error:
+            return error
     while position < end:
         error = writer_file(w, position // w.segment_bytes, &file)
         if error:

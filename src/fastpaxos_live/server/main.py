@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import structlog
@@ -16,17 +17,18 @@ import uvloop
 
 from .._api import Replica
 from .._select import load_core
+from ..log.datadir import DataDir, Identity, open_data_dir
 from ..log.handshake import COUNTER_SHIFT, Greeter
-from ..log.recovery import LogCorrupt, recover
+from ..log.startup import REFUSALS, start_up
+from ..log.storage import Storage
 from .admin import Admin
 from .commands import Commands
 from .config import CellConfig, ReplicaConfig, replica_config
-from .datadir import DataDir, DataDirError, Identity, check_boot, kernel_boot_id, open_data_dir
 from .edges import EdgeFailed, Hooks, boot_us, load_edge, wall_ms
+from .files import OsDirectory, kernel_boot_id
 from .links import Links
 from .rows import RowLog
 from .sockets import Listener, address_text, raise_file_limit
-from .storage import Storage, StorageError
 
 log = structlog.get_logger()
 
@@ -78,7 +80,7 @@ def run(config: CellConfig, name: str, *, new: bool, core: str, log_level: str =
         uvloop.run(serve(config, name, stop, new=new, core=core))
     except Stopped:
         log.info("stopped before it served")
-    except (ServeError, DataDirError, StorageError, LogCorrupt) as error:
+    except (ServeError, *REFUSALS) as error:
         print(f"fastpaxos-live: {error}", file=sys.stderr)
         return 1
     return 0
@@ -107,12 +109,13 @@ async def serve(
 ) -> None:
     """One replica, until it shall stop. When it must not go on, the process ends at once.
 
-    Raises Stopped, and ServeError, DataDirError, StorageError or LogCorrupt when it can't start.
+    Raises Stopped, and ServeError or one of REFUSALS when it can't start.
     """
     me = config.replica(name)
     identity = Identity(config.id, config.name, me.id, me.name)
     data_dir = open_data_dir(
-        me.data, identity, new=new, fsync=str(config.fsync), segment_bytes=config.limits.segment_bytes
+        OsDirectory(me.data), identity, new=new, fsync=str(config.fsync), disk_id=secrets.randbits(64),
+        segment_bytes=config.limits.segment_bytes,
     )
     try:
         await _serve(config, me, data_dir, stop, core)
@@ -128,17 +131,21 @@ async def _serve(
     config: CellConfig, me: ReplicaConfig, data_dir: DataDir, stop: StopRequest, core: str
 ) -> None:
     boot_id = kernel_boot_id()
-    check_boot(data_dir.path, data_dir.meta, boot_id)
+    replica_class = load_core(core).Replica
+
+    def make_replica(incarnation: int) -> Replica:
+        replica: Replica = replica_class(replica_config(config, me.name, secrets.randbits(64), incarnation))
+        return replica
+
+    began = time.monotonic()
     try:
-        storage = Storage(
-            data_dir.path, data_dir.segment_header(), fresh=data_dir.meta.boots == 0
-        )
-        settings = replica_config(config, me.name, secrets.randbits(64), data_dir.meta.incarnation)
-        replica: Replica = load_core(core).Replica(settings)
-        position = replay(replica, storage, config.id, me.id, stop)
+        storage, replica, found = start_up(data_dir, boot_id, make_replica, Lock(), replay_progress(stop))
     except OSError as error:
         raise ServeError(f"the log can't be read: {error}") from None
-    process = Process(config, me, data_dir, storage, replica, position, core)
+    if found.tail != "clean":
+        log.warning("the end of the log was cut", tail=found.tail, position=found.position)
+    log.info("log replayed", position=found.position, seconds=round(time.monotonic() - began, 3))
+    process = Process(config, me, data_dir, storage, replica, found.position, core)
     await process.open_admin()
     with _marking(data_dir):
         data_dir.begin(str(config.fsync), boot_id)
@@ -153,32 +160,21 @@ def _marking(data_dir: DataDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EdgeFailed(f"data directory {data_dir.path}: {error}") from None
+        raise EdgeFailed(f"data directory {data_dir.directory.path}: {error}") from None
 
 
-def replay(
-    replica: Replica, storage: Storage, cell_id: int, replica_id: int, stop: StopRequest
-) -> int:
-    """Replay the log, settle its tail, return where it ends.
+def replay_progress(stop: StopRequest) -> Callable[[int, int], None]:
+    """What watches a replay: it raises Stopped, and now and then says how far it is."""
+    told = time.monotonic()
 
-    Raises LogCorrupt, OSError, and Stopped.
-    """
-    told = began = time.monotonic()
-
-    def progress(position: int) -> None:
+    def progress(position: int, end: int) -> None:
         nonlocal told
         stop.check()
         if time.monotonic() - told >= PROGRESS_S:
             told = time.monotonic()
-            log.info("replaying the log", position=position, end=storage.end)
+            log.info("replaying the log", position=position, end=end)
 
-    found = recover(replica, storage.read, storage.end, cell_id, replica_id, progress)
-    if found.tail != "clean":
-        log.warning("cutting the end of the log", tail=found.tail, position=found.position)
-    storage.settle(found)
-    seconds = round(time.monotonic() - began, 3)
-    log.info("log replayed", position=found.position, seconds=seconds)
-    return found.position
+    return progress
 
 
 class Process:

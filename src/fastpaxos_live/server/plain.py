@@ -15,10 +15,10 @@ from typing import Any
 
 from .._api import Replica
 from ..log.handshake import CHANNELS
+from ..log.storage import Storage
 from .config import FsyncPolicy
 from .edges import EdgeFailed, Hooks, boot_us, wall_ms
 from .sockets import error_text
-from .storage import Storage
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
 PEER_BUFFER_BYTES = 4 << 20

@@ -5,18 +5,14 @@ Beside it lie the lock file and the segment files of the log. Anything else in t
 is not ours to ignore.
 """
 
-import errno
-import fcntl
 import json
-import os
-import secrets
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 from xxhash import xxh64_hexdigest
 
-from ..log.segments import SEGMENT_BYTES, SegmentHeader, file_number
+from .files import Directory
+from .segments import SEGMENT_BYTES, SegmentHeader, file_number
 
 FORMAT = 1
 UNFINISHED = ".new"  # ends the name of a file while it is written; void after a crash
@@ -56,19 +52,12 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clean: bool  # the last process synced everything before it ended
 
 
-def kernel_boot_id() -> str:
-    """A string that changes whenever the machine is started."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 class DataDir:
     """The locked directory of a replica that runs. Made by `open_data_dir`."""
 
-    def __init__(self, path: Path, directory: int, lock: int, meta: Meta) -> None:
-        self.path = path
+    def __init__(self, directory: Directory, meta: Meta) -> None:
+        self.directory = directory
         self.meta = meta
-        self._directory = directory
-        self._lock = lock
 
     def segment_header(self) -> SegmentHeader:
         """What the header of the log's first file says."""
@@ -85,59 +74,59 @@ class DataDir:
 
     def close(self) -> None:
         """Release the lock."""
-        os.close(self._lock)
-        os.close(self._directory)
+        self.directory.close()
 
     def _save(self, **changes: Any) -> None:
         self.meta = msgspec.structs.replace(self.meta, **changes)
-        _write_meta(self._directory, self.meta)
+        _write_meta(self.directory, self.meta)
 
 
 def open_data_dir(
-    path: Path, identity: Identity, *, new: bool, fsync: str, segment_bytes: int = SEGMENT_BYTES
+    directory: Directory, identity: Identity, *, new: bool, fsync: str, disk_id: int,
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> DataDir:
     """Lock the directory and check whose it is; `new` formats an empty one first.
 
-    `segment_bytes` counts only when it is formatted. Raises DataDirError.
+    `disk_id` (random) and `segment_bytes` count only when it is formatted. Raises DataDirError.
     """
+    meta = Meta(
+        format=FORMAT, **identity._asdict(), disk_id=disk_id, incarnation=1, segment_bytes=segment_bytes, fsync=fsync,
+        boots=0, boot_id="", clean=True,
+    )
     try:
-        return _open(path, identity, new, fsync, segment_bytes)
+        return _open(directory, identity, meta if new else None)
     except OSError as error:
-        raise DataDirError(f"data directory {path}: {error.strerror or error}") from None
+        raise DataDirError(f"data directory {directory.path}: {error.strerror or error}") from None
 
 
-def _open(path: Path, identity: Identity, new: bool, fsync: str, segment_bytes: int) -> DataDir:
-    if new:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _open(directory: Directory, identity: Identity, new: Meta | None) -> DataDir:
+    path = directory.path
     try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        directory.enter(make=new is not None)
     except FileNotFoundError:
         _refuse_lost_state(path)
-    lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            directory.lock(_LOCK)
         except BlockingIOError:
             raise DataDirError(f"data directory in use: {path}") from None
-        found = _found(path, directory)
-        if new:
+        found = _found(directory)
+        if new is not None:
             if found:
                 raise DataDirError(f"data directory {path} is not empty, so it can't be formatted")
-            os.chmod(path, 0o700)
-            _write_meta(directory, _new_meta(identity, fsync, segment_bytes))
-            _sync_directory(path.parent)
+            directory.claim()
+            _write_meta(directory, new)
         elif not found:
             _refuse_lost_state(path)
-        meta = _read_meta(path, directory)
+        meta = _read_meta(directory)
         _check(path, meta, identity)
-        return DataDir(path, directory, lock, meta)
+        return DataDir(directory, meta)
     except BaseException:
-        os.close(lock)
-        os.close(directory)
+        directory.close()
         raise
 
 
-def check_boot(path: Path, meta: Meta, boot_id: str) -> None:
+def check_boot(path: str, meta: Meta, boot_id: str) -> None:
     """Raise DataDirError when the machine crashed while writes were not synced one by one."""
     if meta.boots and meta.fsync != "always" and not meta.clean and meta.boot_id != boot_id:
         raise DataDirError(
@@ -146,75 +135,58 @@ def check_boot(path: Path, meta: Meta, boot_id: str) -> None:
         )
 
 
-def _refuse_lost_state(path: Path) -> NoReturn:
+def _refuse_lost_state(path: str) -> NoReturn:
     raise DataDirError(
         f"lost state: data directory {path} is empty; only a new replica starts so, with --new"
     )
 
 
-def _found(path: Path, directory: int) -> set[str]:
+def _found(directory: Directory) -> set[str]:
     # The names that count, leftovers of unfinished writes removed.
     found = set()
     unknown = []
-    for name in sorted(os.listdir(directory)):
+    for name in sorted(directory.names()):
         stem = name.removesuffix(UNFINISHED)
         if name == _LOCK or name in _FOREIGN:
             continue
         if stem != _META and file_number(stem) is None:
             unknown.append(name)
         elif stem != name:
-            os.unlink(name, dir_fd=directory)
+            directory.unlink(name)
         else:
             found.add(name)
     if unknown:
-        raise DataDirError(f"data directory {path} holds unknown files: {', '.join(unknown)}")
+        raise DataDirError(f"data directory {directory.path} holds unknown files: {', '.join(unknown)}")
     return found
-
-
-def _new_meta(identity: Identity, fsync: str, segment_bytes: int) -> Meta:
-    return Meta(
-        format=FORMAT, cell_id=identity.cell_id, cell=identity.cell, replica_id=identity.replica_id,
-        replica=identity.replica, disk_id=secrets.randbits(64), incarnation=1,
-        segment_bytes=segment_bytes, fsync=fsync, boots=0, boot_id="", clean=True,
-    )
 
 
 def _checksum(fields: dict[str, Any]) -> str:
     return xxh64_hexdigest(json.dumps(fields, sort_keys=True).encode())
 
 
-def _write_meta(directory: int, meta: Meta) -> None:
+def _write_meta(directory: Directory, meta: Meta) -> None:
     fields = msgspec.structs.asdict(meta)
     text = json.dumps({**fields, "checksum": _checksum(fields)}, indent=2) + "\n"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    file = os.open(_META + UNFINISHED, flags, 0o600, dir_fd=directory)
-    with os.fdopen(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(file)
-    os.rename(_META + UNFINISHED, _META, src_dir_fd=directory, dst_dir_fd=directory)
-    os.fsync(directory)
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    file = directory.create(_META + UNFINISHED)
     try:
-        os.fsync(directory)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems sync no directories
-            raise
+        file.pwrite(text.encode(), 0)
+        file.sync()
     finally:
-        os.close(directory)
+        file.close()
+    directory.rename(_META + UNFINISHED, _META)
+    directory.sync()
 
 
-def _read_meta(path: Path, directory: int) -> Meta:
-    where = path / _META
+def _read_meta(directory: Directory) -> Meta:
+    where = f"{directory.path}/{_META}"
     try:
-        file = os.open(_META, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+        file = directory.open(_META)
     except FileNotFoundError:
         raise DataDirError(f"lost state: {where} is missing") from None
-    with os.fdopen(file, "rb") as stream:
-        text = stream.read()
+    try:
+        text = file.pread(directory.size(_META), 0)
+    finally:
+        file.close()
     try:
         fields = json.loads(text)
         version, checksum = fields["format"], fields.pop("checksum")
@@ -230,7 +202,7 @@ def _read_meta(path: Path, directory: int) -> Meta:
         raise DataDirError(f"{where} is damaged: {error}") from None
 
 
-def _check(path: Path, meta: Meta, identity: Identity) -> None:
+def _check(path: str, meta: Meta, identity: Identity) -> None:
     for field, want in identity._asdict().items():
         got = getattr(meta, field)
         if got != want:

@@ -1,0 +1,192 @@
+"""The segment files of one replica's log.
+
+Files exist in full length, filled with zeros and synced, before anything is written to them, so that a write needs no
+change of metadata. A file under preparation has another name, so that every `log.*` is whole.
+
+Before a group is written that reaches the end of a file, the next file is there: a log that ends where its last file
+ends has lost a file. Of the files written to only the last two may hold anything that was not synced.
+
+Appending (`write`, `sync`) and reading (`read`) may run in two threads; each of the two in one at a time.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from .datadir import UNFINISHED
+from .files import Directory, File
+from .recovery import Recovery
+from .segments import (
+    SEGMENT_HEADER_BYTES,
+    BadSegment,
+    SegmentHeader,
+    check_header,
+    encode_header,
+    file_name,
+    file_number,
+    pieces,
+)
+
+SLICE_BYTES = 1 << 20  # synced at a time where much is written, so that no other sync waits long
+
+
+class StorageError(Exception):
+    """The log's files are not as they should be; the text is one line."""
+
+
+class Storage:
+    """The log's files; every failing operation raises OSError and must end the process."""
+
+    def __init__(
+        self, directory: Directory, header: SegmentHeader, *, fresh: bool,
+        preparing: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Check all files; `fresh`: make the first one if missing. `preparing` is a lock, for `prepare` in a thread
+        of its own. Raises StorageError, OSError.
+        """
+        self.directory = directory
+        self.header = header
+        self.segment_bytes = header.segment_bytes
+        self._preparing = preparing or nullcontext()
+        self._open: dict[int, File] = {}  # files being written, by number
+        self._dirty: set[int] = set()  # numbers of files written to since they were synced
+        self._reading: tuple[int, File] | None = None  # number and file of the last read
+        self.files = self._check_files()  # that are there
+        if self.files == 0:
+            if not fresh:
+                raise StorageError(f"lost state: {self._path(0)} is missing")
+            self.prepare(0)
+
+    @property
+    def end(self) -> int:
+        """First position behind the files that are there."""
+        return self.files * self.segment_bytes
+
+    def _path(self, number: int) -> str:
+        return f"{self.directory.path}/{file_name(number)}"
+
+    def _check_files(self) -> int:
+        numbers = sorted(number for number in map(file_number, self.directory.names()) if number is not None)
+        for expected, number in enumerate(numbers):
+            path = self._path(expected)
+            if number != expected:
+                raise StorageError(f"lost state: {path} is missing")
+            size, want = self.directory.size(file_name(number)), SEGMENT_HEADER_BYTES + self.segment_bytes
+            if size != want:
+                raise StorageError(f"{path} has {size} bytes, want {want}")
+            file = self.directory.open(file_name(number))
+            try:
+                check_header(file.pread(SEGMENT_HEADER_BYTES, 0), self.header._replace(number=number))
+            except BadSegment as error:
+                raise StorageError(f"{path}: {error}") from None
+            finally:
+                file.close()
+        return len(numbers)
+
+    def read(self, position: int, size: int) -> bytes:
+        """Exactly these bytes of the log. Raises OSError, also when there are fewer."""
+        parts = []
+        for piece in pieces(position, size, self.segment_bytes):
+            data = self._file_to_read(piece.number).pread(piece.size, piece.offset)
+            if len(data) != piece.size:
+                raise OSError(f"short read of {file_name(piece.number)} at {piece.offset}")
+            parts.append(data)
+        return b"".join(parts)
+
+    def _file_to_read(self, number: int) -> File:
+        if self._reading is None or self._reading[0] != number:
+            file = self.directory.open(file_name(number))
+            if self._reading is not None:
+                self._reading[1].close()
+            self._reading = (number, file)
+        return self._reading[1]
+
+    def write(self, position: int, data: bytes) -> None:
+        """Write all of `data` there; `sync` makes it durable."""
+        self.prepare((position + len(data)) // self.segment_bytes)
+        parts = list(pieces(position, len(data), self.segment_bytes))
+        files = [self._file_to_write(piece.number) for piece in parts]  # all are there before one is written to
+        if self._dirty and min(self._dirty) < parts[-1].number - 1:
+            self.sync()
+        view = memoryview(data)
+        for piece, file in zip(parts, files, strict=True):
+            self._dirty.add(piece.number)
+            file.pwrite(view[: piece.size], piece.offset)
+            view = view[piece.size :]
+
+    def sync(self) -> None:
+        """Make everything written so far durable, older files first: a log must not have holes."""
+        for number in sorted(self._dirty):
+            self._open[number].sync()
+            self._dirty.discard(number)
+        for number in sorted(self._open)[:-2]:
+            self._open.pop(number).close()
+
+    def _file_to_write(self, number: int) -> File:
+        if number not in self._open:
+            self._open[number] = self.directory.open(file_name(number))
+        return self._open[number]
+
+    def prepare(self, number: int) -> None:
+        """Make the files up to that number, each whole and durable, unless they are there."""
+        with self._preparing:
+            while self.files <= number:
+                self._make(self.files)
+                self.files += 1
+
+    def _make(self, number: int) -> None:
+        name = file_name(number)
+        file = self.directory.create(name + UNFINISHED)
+        try:
+            file.pwrite(encode_header(self.header._replace(number=number)), 0)
+            _zero(file, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES + self.segment_bytes)
+        finally:
+            file.close()
+        self.directory.rename(name + UNFINISHED, name)
+        self.directory.sync()
+
+    def settle(self, found: Recovery, doubtful: int) -> None:
+        """Make what recovery accepted durable, and zero what it rejected.
+
+        The accepted part may still wait to be written back: the process that wrote it may have been killed before it
+        synced. From position `doubtful` on it may not even wait: when a sync failed, the kernel takes what was not
+        written for written, and the next sync succeeds for nothing. It is written again. The rejected part must not be
+        read as the tail of a later write.
+        """
+        if found.dirty > found.position:
+            self._cut(found.position, found.dirty)
+        while doubtful < found.position:
+            size = min(SLICE_BYTES, found.position - doubtful)
+            for piece in pieces(doubtful, size, self.segment_bytes):
+                file = self._file_to_write(piece.number)
+                file.pwrite(file.pread(piece.size, piece.offset), piece.offset)
+                file.sync()
+            doubtful += size
+        for number in range(self.files):
+            file = self.directory.open(file_name(number))
+            try:
+                file.sync()
+            finally:
+                file.close()
+
+    def _cut(self, position: int, dirty: int) -> None:
+        piece = next(pieces(position, dirty - position, self.segment_bytes))
+        _zero(self._file_to_write(piece.number), piece.offset, piece.offset + piece.size)
+        while self.files > piece.number + 1:
+            self.directory.unlink(file_name(self.files - 1))
+            self.directory.sync()  # one by one: a machine that goes down now must not leave a gap
+            self.files -= 1
+
+    def close(self) -> None:
+        """Close all files; nothing is synced."""
+        if self._reading is not None:
+            self._reading[1].close()
+        for file in self._open.values():
+            file.close()
+
+
+def _zero(file: File, start: int, end: int) -> None:
+    zeros = memoryview(bytes(min(SLICE_BYTES, end - start)))
+    while start < end:
+        size = min(len(zeros), end - start)
+        file.pwrite(zeros[:size], start)
+        file.sync()
+        start += size
