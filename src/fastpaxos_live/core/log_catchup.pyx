@@ -10,10 +10,15 @@ cdef void log_fetch(Log *log, uint32_t peer) noexcept nogil:
     cdef Head h
     if peer == log.me or (log.fetch_peer and log.now < log.fetch_at + 2 * log.settings.beat_us):
         return
+    if log.fetch_peer:  # no answer
+        log.fetch_skip += 1
+    peer = (peer - (peer > log.me) - 1 + log.fetch_skip) % (log.replicas - 1) + 1  # among the others
+    peer += peer >= log.me
     log.fetch_peer = peer
     log.fetch_at = log.now
+    log.fetch_first = log.machines.acceptor.chosen + 1
     h = log_head(log, FETCH, 0)
-    h.instance = log.machines.acceptor.chosen + 1
+    h.instance = log.fetch_first
     log_send(log, peer, 1, &h, NULL, 0)
 
 
@@ -78,6 +83,7 @@ cdef void log_on_learn(Log *log, uint32_t peer, const Head *h, const char *data)
     # Takes a chosen entry if the disk keeps up.
     if disk_backlog(&log.disk) <= 2 * DISK_BYTES_HIGH and log_learn(log, peer, h, data):
         log.fetch_at = log.now
+        log.fetch_skip = 0
         log_settle(log)
 
 
@@ -85,5 +91,7 @@ cdef void log_on_fetched(Log *log, uint32_t peer, const Head *h) noexcept nogil:
     if peer != log.fetch_peer:
         return
     log.fetch_peer = 0
-    if h.mark > log.machines.acceptor.chosen and h.instance == log.machines.acceptor.chosen + 1:
+    if h.instance == log.fetch_first:
+        log.fetch_skip += 1  # it has nothing, or can't read it: who is asked at once could only say so again
+    elif h.mark > log.machines.acceptor.chosen and h.instance == log.machines.acceptor.chosen + 1:
         log_fetch(log, peer)

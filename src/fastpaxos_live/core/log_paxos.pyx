@@ -110,6 +110,8 @@ cdef struct Log:
     bint dummy             # a follower waits to be taken into this reign: propose something
     uint32_t fetch_peer    # catch-up from this one is under way ...
     uint64_t fetch_at      # ... and has shown progress then
+    uint64_t fetch_first   # the first instance asked for
+    uint32_t fetch_skip    # replicas asked in vain since the last progress
     Buf reads              # of Place: disk reads wanted
     Buf serving            # of Wanted: for each read not yet answered
     uint64_t offered[SLOTS]   # the instance of ...

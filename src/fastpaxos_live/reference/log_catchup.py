@@ -19,6 +19,8 @@ class CatchUp:
         self.log = log
         self.fetch_peer = 0  # catch-up from this one is under way ...
         self.fetch_at = 0  # ... and has shown progress then
+        self.fetch_first = 0  # the first instance asked for
+        self.fetch_skip = 0  # so many replicas asked in vain since the last progress: the next one is asked instead
         self.reads: deque[tuple[int, int]] = deque()  # disk reads wanted: position, length
         self.serving: deque[tuple[int, int]] = deque()  # for each read not yet answered: peer, first instance
 
@@ -28,11 +30,17 @@ class CatchUp:
             self.fetch(peer)
 
     def fetch(self, peer: int) -> None:
-        if peer == self.log.me or self.fetch_peer and self.log.now < self.fetch_at + 2 * self.log.beat_us:
+        log = self.log
+        if peer == log.me or self.fetch_peer and log.now < self.fetch_at + 2 * log.beat_us:
             return
+        if self.fetch_peer:  # no answer
+            self.fetch_skip += 1
+        place = (peer - (peer > log.me) - 1 + self.fetch_skip) % (log.replicas - 1) + 1  # among the others
+        peer = place + (place >= log.me)
         self.fetch_peer = peer
-        self.fetch_at = self.log.now
-        self.log.send(peer, 1, self.log.frame(FETCH, instance=self.log.acceptor.chosen + 1))
+        self.fetch_at = log.now
+        self.fetch_first = log.acceptor.chosen + 1
+        log.send(peer, 1, log.frame(FETCH, instance=self.fetch_first))
 
     def on_fetch(self, peer: int, first: int) -> None:
         if not 0 < first <= self.log.applied:
@@ -76,11 +84,14 @@ class CatchUp:
         log = self.log
         if log.disk.backlog() <= 2 * DISK_BYTES_HIGH and log.learn(peer, frame, data):
             self.fetch_at = log.now
+            self.fetch_skip = 0
             log.settle()
 
     def on_fetched(self, peer: int, frame: Frame) -> None:
         if peer != self.fetch_peer:
             return
         self.fetch_peer = 0
-        if frame.mark > self.log.acceptor.chosen and frame.instance == self.log.acceptor.chosen + 1:
+        if frame.instance == self.fetch_first:
+            self.fetch_skip += 1  # it has nothing, or can't read it: who is asked at once could only say so again
+        elif frame.mark > self.log.acceptor.chosen and frame.instance == self.log.acceptor.chosen + 1:
             self.fetch(peer)
