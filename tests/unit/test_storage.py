@@ -74,6 +74,30 @@ def test_a_file_is_prepared_once(storage, tmp_path):
     assert storage.read(SEGMENT, 100) == pattern(100, 3)
 
 
+@pytest.mark.parametrize(("size", "files"), [(SEGMENT - 64, 1), (SEGMENT, 2), (SEGMENT + 64, 2), (2 * SEGMENT, 3)])
+def test_a_write_that_reaches_the_end_of_a_file_makes_the_next_one(storage, tmp_path, size, files):
+    storage.write(0, pattern(size))
+    assert len(names(tmp_path)) == files
+
+
+def test_the_next_file_is_there_before_a_byte_is_written(storage, monkeypatch):
+    def full(name):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.directory, "create", full)
+    with pytest.raises(OSError, match="No space"):
+        storage.write(0, pattern(SEGMENT + 64))
+    assert storage.read(0, SEGMENT) == bytes(SEGMENT)
+
+
+def test_a_write_to_several_files_after_another_one(storage):
+    for at in range(3):
+        storage.write(at * SEGMENT, pattern(SEGMENT))
+    storage.write(3 * SEGMENT, pattern(3 * SEGMENT))
+    storage.sync()
+    assert storage.read(3 * SEGMENT, 3 * SEGMENT) == pattern(3 * SEGMENT)
+
+
 def test_every_file_written_to_is_synced_older_first(storage, tmp_path, monkeypatch):
     storage.prepare(1)
     storage.prepare(2)

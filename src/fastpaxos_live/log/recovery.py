@@ -153,7 +153,7 @@ def _scan(
     dirty = start = position
     while start < end:
         data = read(start, min(CHUNK_BYTES, end - start))
-        used = len(data.rstrip(b"\0"))
+        used = 0 if data == bytes(len(data)) else len(data.rstrip(b"\0"))  # mostly zeros, which this sees sooner
         if used:
             dirty = start + used
         at = data.find(_MAGIC_BYTES)

@@ -101,11 +101,12 @@ class Storage:
 
     def write(self, position: int, data: bytes) -> None:
         """Write all of `data` there; `sync` makes it durable."""
-        self.prepare((position + len(data)) // self.segment_bytes)
+        if (position + len(data)) // self.segment_bytes >= self.files:
+            self.prepare((position + len(data)) // self.segment_bytes)
         parts = list(pieces(position, len(data), self.segment_bytes))
-        files = [self._file_to_write(piece.number) for piece in parts]  # all are there before one is written to
         if self._dirty and min(self._dirty) < parts[-1].number - 1:
             self.sync()
+        files = [self._file_to_write(piece.number) for piece in parts]  # all are there before one is written to
         view = memoryview(data)
         for piece, file in zip(parts, files, strict=True):
             self._dirty.add(piece.number)
