@@ -12,6 +12,7 @@ from fastpaxos_live._select import load_core
 from fastpaxos_live.reference import log_machines
 from fastpaxos_live.sim.campaign import COUNTED, Campaign, run_seed, run_seeds
 from fastpaxos_live.sim.case import Case
+from fastpaxos_live.sim.faults.unhandled import UNHANDLED
 from fastpaxos_live.sim.plan import FAULTS, PLANS
 from fastpaxos_live.sim.world import World
 
@@ -26,19 +27,25 @@ JOBS = 2
 # Below these a campaign shows nothing, whatever its result.
 OPERATIONS_PER_SEED = 10
 OPERATIONS_MEAN = 500
+DOOMED_MEAN = 100  # and none at all in a cell that is spoiled at once
 FAULTS_MEAN = 15
 SELDOM = {"tail_doubtful"}  # kinds that a campaign may do without
+DISK_KINDS = {
+    "tail_doubtful", "rot", "lost_file", "emptied_file", "emptied_dir", "old_file", "refused_power", "refused_rot",
+    "refused_lost_file", "refused_emptied_file", "refused_emptied_dir", "refused_old_file", *UNHANDLED,
+} - {"old_directory", "copied_directory"}  # fmt: skip
 
 
 @cache
 def campaign(seeds: range, core: str, plan: str = "swarm") -> Campaign:
     total = Campaign()
+    least, mean = (0, DOOMED_MEAN) if plan == "doomed" else (OPERATIONS_PER_SEED, OPERATIONS_MEAN)
     for outcome in run_seeds(seeds, core, JOBS, plan=plan):
-        assert outcome.violation or outcome.operations >= OPERATIONS_PER_SEED, f"seed {outcome.seed} did nothing"
+        assert outcome.violation or outcome.operations >= least, f"seed {outcome.seed} did nothing"
         total.add(outcome)
     first = total.violations[0] if total.violations else None
     assert not first, f"{Case(first.seed, core, plan).command()}: {first.violation}\n{first.details}"
-    assert total.operations >= OPERATIONS_MEAN * len(seeds)
+    assert total.operations >= mean * len(seeds)
     assert total.faults.total() >= FAULTS_MEAN * len(seeds)
     assert total.calm() is None
     return total
@@ -56,6 +63,11 @@ def test_100_seeds_that_are_new_each_time(fresh_seed: int) -> None:
 @pytest.mark.parametrize("plan", SPECIAL)
 def test_40_seeds_of_a_plan_made_for_one_kind_of_trouble(plan: str) -> None:
     campaign(PLANNED, "cython", plan)
+
+
+def test_disks_are_damaged_in_every_way() -> None:
+    counts = campaign(PLANNED, "cython", "disk").faults + campaign(PLANNED, "cython", "doomed").faults
+    assert DISK_KINDS <= set(counts)
 
 
 def test_40_seeds_of_the_reference_core() -> None:
@@ -79,7 +91,7 @@ def test_both_cores_have_the_same_trace(first: int) -> None:
         assert compiled.rows == reference.rows
 
 
-@pytest.mark.parametrize("plan", ["swarm", "restart", "boost"])
+@pytest.mark.parametrize("plan", ["swarm", "restart", "boost", "disk"])
 def test_both_cores_take_the_same_rows_and_change_the_same(plan: str) -> None:
     compiled, reference = rows_taken(3, "cython", plan), rows_taken(3, "python", plan)
     assert len(compiled) > 1000

@@ -15,6 +15,7 @@ from fastpaxos_live.generated.machines import ROWS
 from fastpaxos_live.server import config
 from fastpaxos_live.server.command_table import COMMANDS
 from fastpaxos_live.server.info import Counters, View, info_text
+from fastpaxos_live.sim.faults.unhandled import UNHANDLED
 from fastpaxos_live.sim.plan import FAULTS
 from fastpaxos_live.smc.__main__ import main as smc
 from fastpaxos_live.smc.compile import compile_files
@@ -135,6 +136,12 @@ def test_every_fault_is_documented() -> None:
     assert {"crash", "loss", "corrupt", "read_fails"} <= counted
     documented = set(re.findall(r"`(\w+)`", (ROOT / "docs/simulator.md").read_text()))
     assert counted <= documented
+
+
+def test_what_the_simulator_leaves_out_is_documented() -> None:
+    text = (ROOT / "docs/simulator.md").read_text()
+    for name, (damage, today, lifted_by) in UNHANDLED.items():
+        assert f"| `{name}` | {damage} | {today} | {lifted_by} |\n" in text
 
 
 def test_words_of_the_glossary_are_in_the_code() -> None:

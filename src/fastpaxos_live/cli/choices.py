@@ -27,3 +27,5 @@ class Plan(StrEnum):
     RESTART = "restart"
     BOOST = "boost"
     DRIFT = "drift"
+    DISK = "disk"
+    DOOMED = "doomed"

@@ -12,7 +12,7 @@ from .spread import spread
 from .world import Outcome
 
 # What is counted as it happens, beside the faults that have times of their own.
-COUNTED = ("loss", "repeat", "corrupt", "read_fails", "tail_torn", "tail_doubtful")
+COUNTED = ("loss", "repeat", "corrupt", "read_fails", "tail_torn", "tail_doubtful", "start_fails")
 
 # Campaigns so large must have had so much traffic and trouble: below, they show nothing.
 LARGE = 100  # seeds

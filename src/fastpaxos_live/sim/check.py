@@ -204,6 +204,19 @@ class CellCheck:
                 f"that with nothing there"
             )
 
+    def revived(
+        self, replica: int, entries: list[tuple[int, int]], seen: tuple[int, int, int, int, int, bool, int]
+    ) -> None:
+        """From a copy of its disk alone `replica` applied these (instance, checksum); then this is its glance."""
+        view = self.views[replica]
+        applied, _, promised, epoch, state_sum, _, _ = seen
+        if entries != [(instance, self.values.get(instance)) for instance in range(1, applied + 1)]:
+            raise Violation(f"the disk of replica {replica} holds other values than were applied")
+        if self.states.get(applied, (state_sum, epoch)) != (state_sum, epoch):
+            raise Violation(f"the disk of replica {replica} leads to another state at instance {applied}")
+        if promised < max(view.told, view.kept):
+            raise Violation(f"the disk of replica {replica} has lost a promise")
+
     def durable(self, replica: int, groups: bytes) -> None:
         """These write groups are durable."""
         view = self.views[replica]

@@ -82,7 +82,7 @@ class Network:
     # --- connections
     def start(self, replica: int) -> None:
         """`replica` runs (again): connections are made."""
-        self.handshakes.begin(replica, self.world.nodes[replica].boots)
+        self.handshakes.begin(replica, self.world.nodes[replica].starts)
         for peer in range(1, self.replicas + 1):
             if peer != replica:
                 for channel in range(CHANNELS):

@@ -5,13 +5,16 @@ makes the process stop inside a turn, a pause between two.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from .._api import Config, Replica
-from ..log.recovery import LogCorrupt, recover
+from ..log.datadir import DataDir, Identity, open_data_dir
+from ..log.recovery import Recovery
+from ..log.startup import REFUSALS, start_up
 from . import trace as t
 from .check import Violation
-from .disk import Disk
+from .disk import Died, Disk
 from .network import Connection
 from .trace import Fields, frames_of
 
@@ -35,8 +38,18 @@ class Node:
         self.id = id
         self.core: Any = None  # a Replica while it runs
         self.boots = 0  # lives so far: events of an earlier life are void
-        self.disk = Disk()
+        self.starts = 0  # lives so far that its disk knows of
+        self.kernel = 0  # starts of the machine so far
+        self.disk = Disk(f"disk{id}")
         self.disk_slow_until = 0
+        self.storage: Any = None  # a Storage while it runs
+        self.writing: tuple[int, bytes, bool] | None = None  # the group under way: position, bytes, must be synced
+        self.syncing = False  # the end of an interval is arranged
+        self.durable = 0  # all below was reported durable, or recovered
+        self.vouched = 0  # the groups below are followed by another one, which says that they were durable
+        self.damage = ""  # which fault damaged its disk: it must not start any more ...
+        self.sure = True  # ... or perhaps, if this is False
+        self.refused = False  # it did not
         self.rate = PPM + world.plan.drift_ppm[id - 1]  # ticks of the own clock in a true second
         self.boot_offset = random.randrange(1, 1 << 40)
         self.wall_offset_ms = world.plan.wall_offset_ms[id - 1]
@@ -89,24 +102,38 @@ class Node:
             world.at(world.now, self._wake, self.boots)  # what it waits for may be due sooner
 
     # --- life
+    def format(self) -> None:
+        """Its directory becomes that of a new replica."""
+        self._open_data_dir(self.disk, new=True).close()
+
+    def _open_data_dir(self, disk: Disk, *, new: bool = False) -> DataDir:
+        world = self.world
+        identity = Identity(world.cell_id, "sim", self.id, f"r{self.id}")
+        plan = world.plan
+        return open_data_dir(
+            disk, identity, new=new, fsync=plan.fsync, disk_id=world.cell_id ^ self.id,
+            segment_bytes=plan.segment_bytes,
+        )  # fmt: skip
+
+    def _boot_id(self) -> str:
+        return f"kernel {self.kernel}"
+
     def start(self) -> None:
         """The process starts: recovery from the disk, then silence."""
-        if self.core is not None or self.down_for_good:
+        if self.core is not None or self.refused or self.down_for_good:
             return
         world = self.world
         self.boots += 1
-        self.core = core = world.new_replica(self._config())
+        found = self._recover()
+        if found is None:
+            self.disk.release()
+            world.check.views[self.id].begin(0)
+            return
+        if found.tail != "clean":
+            world.count("tail_" + found.tail)
+        core: Any = self.core
         boot, wall = self.boot_us(), self.wall_ms()
-        image = self.disk.image
-        try:
-            end = recover(Replay(self, core), self.disk.read, len(image), world.cell_id, self.id)
-        except LogCorrupt as error:
-            raise Violation(str(error)) from None
-        if end.tail != "clean":
-            world.count("tail_" + end.tail)
-        world.check.durable(self.id, self.disk.read(self.disk.durable, end.position - self.disk.durable))
-        self.disk.cut(end.position)
-        world.trace.event(world.now, self.id, t.START, end.position, boot, bytes(image[-64:]))
+        world.trace.event(world.now, self.id, t.START, found.position, boot)
         core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
         view = world.check.views[self.id]
@@ -116,10 +143,73 @@ class Node:
         world.network.start(self.id)
         self._schedule_now()
 
-    def _config(self) -> Config:
+    def _recover(self) -> Recovery | None:
+        # As the server does it. None: it does not start, perhaps not yet.
+        world = self.world
+        try:
+            data_dir = self._open_data_dir(self.disk)
+            started = start_up(data_dir, self._boot_id(), self._new_replica)
+            data_dir.begin(world.plan.fsync, self._boot_id())
+        except REFUSALS as error:
+            self._refuse(str(error))
+            return None
+        except (OSError, Died) as error:
+            self._event(t.CRASH, 0, 0, f"while it starts: {error!r}".encode())
+            world.count("start_fails")
+            world.after(world.plan.lease_us // 2, self.start)
+            return None
+        found = started.found
+        if self.damage and self.sure:
+            raise Violation(f"replica {self.id} starts with a damaged disk: {self.damage}")
+        if found.position < self.durable:
+            raise Violation(
+                f"recovery of replica {self.id} cut the log at {found.position}, but {self.durable} bytes were durable")
+        self.storage, self.core = started.storage, started.replica.core
+        self.starts = data_dir.meta.boots
+        world.check.durable(self.id, self.storage.read(self.durable, found.position - self.durable))
+        self.durable, self.vouched = found.position, found.last
+        return found
+
+    def _new_replica(self, incarnation: int) -> "Replay":
+        return Replay(self.world.new_replica(self._config(incarnation)), self._replayed)
+
+    def _replayed(self, entries: list[tuple[int, int]]) -> None:
+        self.world.check.applied(self.id, entries, self.world.now)
+
+    def _refuse(self, reason: str) -> None:
+        if not self.damage:
+            raise Violation(f"replica {self.id} refuses to start, and its disk is sound: {reason}")
+        self.refused = True
+        self.world.count(f"refused_{self.damage.partition('#')[0]}")
+        self._event(t.CRASH, 0, 0, f"it refuses to start: {reason}".encode())
+
+    def revive(self) -> None:
+        """Checks that what it did is on its disk: what a start would find there now, and after a loss of power where
+        each write is synced. Nothing is changed.
+        """
+        world = self.world
+        disk = deepcopy(self.disk)
+        disk.release()
+        if world.plan.fsync == "always":
+            disk.power_cut(world.random)
+        entries: list[tuple[int, int]] = []
+        try:
+            started = start_up(
+                self._open_data_dir(disk), self._boot_id(),
+                lambda incarnation: Replay(world.new_replica(self._config(incarnation)), entries.extend))
+        except REFUSALS as error:
+            raise Violation(f"the disk of replica {self.id} can't be used any more: {error}") from None
+        position = started.found.position
+        if position < self.durable:
+            raise Violation(f"replica {self.id}'s disk ends at {position}, but {self.durable} bytes were durable")
+        core = started.replica.core
+        core.start(self.boot_us(), self.wall_ms())
+        world.check.revived(self.id, entries, core.glance())
+
+    def _config(self, incarnation: int) -> Config:
         world, plan = self.world, self.world.plan
         return Config(
-            cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=1,
+            cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=incarnation,
             seed=world.random.getrandbits(64),
             clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
             lease_us=plan.lease_us, lease_master_us=plan.lease_master_us, beat_us=plan.beat_us, boost_us=plan.boost_us,
@@ -128,12 +218,46 @@ class Node:
         )  # fmt: skip
 
     def crash(self) -> None:
-        """kill -9, or a power cut: memory is gone, the disk keeps some of what it was writing."""
-        if self.core is None:
-            return
+        """kill -9: memory is gone, and of the write under way some part is left."""
+        if self.core is not None:
+            left = self._leave_write()
+            self._die(left)
+
+    def power_off(self) -> None:
+        """The machine goes down: what was not synced is perhaps not there. Its clock begins again."""
         world = self.world
-        left = self.disk.crash(world.random)
-        world.trace.event(world.now, self.id, t.CRASH, len(self.disk.image), 0, left.encode())
+        if self.core is not None:
+            self._leave_write()
+            self._die("power")
+        self.disk.power_cut(world.random)
+        self.kernel += 1
+        self.boot_offset = world.random.randrange(1, 1 << 20) - world.now * self.rate // PPM
+
+    def fail(self, error: Exception) -> None:
+        """An error of the disk ends the process at once; somebody starts it again."""
+        self._die(repr(error))
+        self.world.after(self.world.plan.lease_us // 2, self.start)
+
+    def _leave_write(self) -> str:
+        if self.writing is None:
+            return "idle"
+        random = self.world.random
+        position, data, _ = self.writing
+        left = random.choice((0, len(data), random.randrange(len(data))))
+        try:
+            if left:
+                self.storage.prepare((position + len(data)) // self.storage.segment_bytes)
+                self.storage.write(position, data[:left])
+        except (OSError, Died) as error:
+            return repr(error)
+        return f"{left} of {len(data)} bytes"
+
+    def _die(self, how: str) -> None:
+        world = self.world
+        world.trace.event(world.now, self.id, t.CRASH, self.durable, 0, how.encode())
+        self.disk.release()
+        self.writing = self.storage = None
+        self.syncing = False
         self.count_rows()
         self.core = None
         self.serving = False
@@ -363,7 +487,7 @@ class Node:
         group = core.drain_disk()
         if group is not None:
             self._event(t.TO_DISK, group[0], group[2], group[1])
-            outputs.append((self._write, *group[:2]))
+            outputs.append((self._write, *group))
             world.written[self.id].append(group[1])
         reads = core.drain_reads()
         if reads:
@@ -400,20 +524,51 @@ class Node:
             self.inbox[:0] = [("feed_client", link, data) for data in self.stopped.pop(id)]
             self._schedule_now()
 
-    def _write(self, position: int, data: bytes) -> None:
+    def _write(self, position: int, data: bytes, must_sync: bool) -> None:
         world = self.world
-        self.disk.write(position, data)
+        if self.writing is not None or position != self.durable or len(data) % 64 or not data:
+            raise Violation(
+                f"write group of {len(data)} bytes at {position}: the log ends at {self.durable}, "
+                f"{'a' if self.writing else 'no'} write is under way"
+            )
+        self.writing = position, data, must_sync
         low, high = world.plan.disk_us
         delay = low + int(world.random.random() * (high - low))
         if world.now < self.disk_slow_until:
             delay += int(world.random.random() * 1_000_000)
-        world.after(delay, self._written, self.boots, data)
+        world.after(delay, self._written, self.boots)
 
-    def _written(self, boots: int, data: bytes) -> None:
-        if boots == self.boots and self.core is not None:
-            position = self.disk.complete()
-            self.world.check.durable(self.id, data)
-            self.post(("durable", position))
+    def _written(self, boots: int) -> None:
+        if boots != self.boots or self.writing is None:
+            return
+        position, data, must_sync = self.writing
+        end = position + len(data)
+        number, inside = divmod(end, self.storage.segment_bytes)
+        try:
+            self.storage.write(position, data)
+            if must_sync or self.world.plan.fsync == "always":
+                self.storage.sync()
+            if inside > self.storage.segment_bytes // 2:
+                self.storage.prepare(number + 1)
+        except (OSError, Died) as error:
+            self.fail(error)
+            return
+        self.writing = None
+        self.durable, self.vouched = end, position
+        self.world.check.durable(self.id, data)
+        self.post(("durable", end))
+        if not self.syncing and self.world.plan.sync_us:
+            self.syncing = True
+            self.world.after(self.world.plan.sync_us, self._sync, boots)
+
+    def _sync(self, boots: int) -> None:
+        if boots != self.boots or self.core is None:
+            return
+        self.syncing = False
+        try:
+            self.storage.sync()
+        except (OSError, Died) as error:
+            self.fail(error)
 
     def _read(self, reads: list[tuple[int, int]]) -> None:
         world = self.world
@@ -422,9 +577,17 @@ class Node:
             fails = world.faulty and world.plan.read_fails and world.random.random() < world.plan.read_fails
             if fails:
                 world.count("read_fails")
-            data = b"" if fails else self.disk.read(position, length)
+            data = b"" if fails else self._pread(position, length)
             self.read_at = max(self.read_at, world.now + 100 + int(400 * world.random.random()))
             world.at(self.read_at, self._was_read, self.boots, position, data)
+
+    def _pread(self, position: int, length: int) -> bytes:
+        data: bytes
+        try:
+            data = self.storage.read(position, length)
+        except OSError:
+            return b""
+        return data
 
     def _was_read(self, boots: int, position: int, data: bytes) -> None:
         if boots == self.boots:
@@ -439,18 +602,18 @@ HANDLERS: dict[str, Callable[..., None]] = {
 
 
 class Replay:
-    """A replica during recovery, fed in pieces so that the checks see everything it applies."""
+    """A replica during recovery, fed in pieces so that everything it applies is seen."""
 
-    def __init__(self, node: Node, core: Replica) -> None:
-        self.node = node
+    def __init__(self, core: Replica, applied: Callable[[list[tuple[int, int]]], None]) -> None:
         self.core = core
+        self._applied = applied
 
     def feed_log(self, data: bytes) -> int:
         """As Replica.feed_log."""
         at, size = 0, REPLAY_BYTES
         while at < len(data):
             consumed = self.core.feed_log(data[at : at + size])
-            self.node.world.check.applied(self.node.id, self.core.applied(), self.node.world.now)
+            self._applied(self.core.applied())
             if not consumed:
                 if at + size >= len(data):
                     break

@@ -7,12 +7,13 @@ some have all of them.
 from dataclasses import dataclass, replace
 from random import Random
 
-from .faults import KINDS
+from .faults import DAMAGE, KINDS
 
 # Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
 LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000), (600_000, 500_000, 50_000, 200_000))
 
 FAULTS = tuple(KINDS)
+MENDED = tuple(kind for kind in FAULTS if kind not in DAMAGE)  # what leaves a replica as it was
 
 DRIFT_SMALL_PPM = 200  # what quartz does
 
@@ -55,6 +56,9 @@ class Plan:
     turn_us: tuple[int, int]  # from an input to the turn that takes it
     disk_us: tuple[int, int]  # of one write
     read_fails: float
+    segment_bytes: int
+    fsync: str  # policy, as `--fsync` takes it
+    doomed: bool  # disks of a majority may be damaged: the cell may stop, and must not lie
     faults: dict[str, int]  # kind -> mean time between two
     drift_ppm: tuple[int, ...]  # rate error of each replica's clock, at the start
     wall_offset_ms: tuple[int, ...]
@@ -63,6 +67,11 @@ class Plan:
     def drift_bound_ppm(self) -> int:
         """What the leases allow."""
         return drift_bound_ppm(self.lease_us, self.lease_master_us)
+
+    @property
+    def sync_us(self) -> int:
+        """Time between two syncs of the log under the policy "interval", else 0."""
+        return int(self.fsync.partition(":")[2] or 0) * 1000
 
 
 def draw_plan(random: Random) -> Plan:
@@ -100,6 +109,9 @@ def draw_plan(random: Random) -> Plan:
         turn_us=random.choice(((0, 20), (10, 300))),
         disk_us=random.choice(((80, 300), (200, 4000), (2000, 20_000))),
         read_fails=random.choice((0.0, 0.2)),
+        segment_bytes=random.choice((16 << 10, 64 << 10, 1 << 20)),
+        fsync=random.choices(("always", "interval:50", "never"), (8, 1, 1))[0],
+        doomed=False,
         faults=_draw_faults(random, lease),
         drift_ppm=_draw_drift(random, replicas, drift_bound_ppm(lease, lease_master)),
         wall_offset_ms=tuple(random.randint(-offset, offset) for _ in range(replicas)),
@@ -113,9 +125,12 @@ def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
     elif style < 0.25:
         kinds = (random.choice(FAULTS),)
     else:
-        kinds = tuple(kind for kind in FAULTS if random.random() < 0.45)
+        kinds = tuple(kind for kind in MENDED if random.random() < 0.35)
     unit = lease_us * max(4, 2 * len(kinds)) // 2
-    return {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
+    faults = {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
+    if random.random() < 0.25:  # seldom: a replica that is down to the end leaves less to happen to the others
+        faults[random.choice(DAMAGE)] = 3_000_000
+    return faults
 
 
 def _draw_drift(random: Random, replicas: int, bound: int) -> tuple[int, ...]:
@@ -150,8 +165,8 @@ def lossy_plan(random: Random) -> Plan:
 def restart_plan(random: Random) -> Plan:
     """Replicas die and are back at once, alone and together, with much under way to slow disks."""
     return replace(
-        relay_plan(random), redirect=1, pipeline=2, readers=0, disk_us=(2000, 20_000),
-        faults={"crash_all": 300_000, "quick_restart": 200_000, "crash_sending": 200_000},
+        relay_plan(random), redirect=1, pipeline=2, readers=0, disk_us=(2000, 20_000), fsync="always",
+        faults={"crash_all": 300_000, "quick_restart": 200_000, "crash_sending": 200_000, "power": 400_000},
     )  # fmt: skip
 
 
@@ -183,7 +198,26 @@ def aimed_plan(random: Random) -> Plan:
     )  # fmt: skip
 
 
+def disk_plan(random: Random) -> Plan:
+    """Everything that can go wrong with disks, in small files, and little else."""
+    return replace(
+        draw_plan(random), segment_bytes=16 << 10, value_bytes=random.choice((0, 3000)), disk_us=(200, 4000),
+        faults={
+            "power": 600_000, "sync_error": 800_000, "write_error": 1_500_000, "disk_full": 2_000_000,
+            "crash_writing": 800_000, "crash_starting": 800_000, "pause": 1_000_000, random.choice(DAMAGE): 2_000_000,
+        },
+    )  # fmt: skip
+
+
+def doomed_plan(random: Random) -> Plan:
+    """Any number of disks is damaged: the cell may stop, and must not lie."""
+    return replace(
+        disk_plan(random), doomed=True, replicas=3, drift_ppm=(0, 0, 0), wall_offset_ms=(0, 0, 0),
+        faults={"power": 2_000_000, "crash": 300_000} | dict.fromkeys(DAMAGE, 4_000_000),
+    )  # fmt: skip
+
+
 PLANS = {
     "swarm": draw_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
-    "drift": drift_plan, "aimed": aimed_plan,
+    "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
 }  # fmt: skip

@@ -152,28 +152,34 @@ class World:
     def _run(self) -> None:
         for node in self.nodes[1:]:
             self.after(int(self.random.random() * 5000), node.start)
+            node.format()
         for client in self.clients:
             self.after(int(self.random.random() * self.plan.lease_us), client.start)
         self.faults.start()
         self._advance(self.heal_at)
         self._heal()
         self._advance(self.end)
-        while problem := self._unwell():
+        while not self.plan.doomed and (problem := self._unwell()):
             patience = LIVENESS_US + len(self.broken) * BROKEN_US
             if self.now >= self.heal_at + patience:
                 raise Violation(f"not live {patience / 1e6:.0f} s after the last fault: {problem}")
             self._advance(self.now + STEP_US)
-        self._check_churn()
+        if not self.plan.doomed:
+            self._check_churn()
+        for node in self.nodes[1:]:
+            if node.core is not None and not node.damage:
+                node.revive()
         self._check_answers()
 
     def _heal(self) -> None:
         # Faults stop; what is broken is mended within a moment, but for a minority that stays as it is in some runs.
         self.faulty = False
         random, replicas = Random(f"{self.seed} broken"), self.plan.replicas
-        self.broken = draw_broken(random, replicas, (replicas - 1) // 2)
+        sound = [node.id for node in self.nodes[1:] if not node.damage]
+        self.broken = draw_broken(random, sound, len(sound) - replicas // 2 - 1)
         self.network.heal(pairs_cut(random, self.broken, replicas))
         for node in self.nodes[1:]:
-            node.dying = node.stall = None
+            node.dying = node.stall = node.disk.trouble = None
             node.disk_slow_until = 0
             node.paused_until = min(node.paused_until, self.now)
             if self.broken.get(node.id) == "down":
@@ -201,7 +207,7 @@ class World:
         if len(serving) != 1:
             return f"{len(serving)} replicas serve"
         cut = self.network.blocked
-        well = [node.id for node in self.nodes[1:] if node.id not in self.broken]
+        well = [node.id for node in self.nodes[1:] if node.id not in self.broken and not node.damage]
         views = [self.check.views[id] for id in well if (id, serving[0]) not in cut and (serving[0], id) not in cut]
         if not views:
             return f"nobody hears the master {serving[0]}"

@@ -11,11 +11,11 @@ KINDS = ("down", "cut_off", "deaf", "mute", "half_cut", "flapping")
 PERIODS = (0.2, 5.0)  # of a flapping replica, in leases
 
 
-def draw_broken(random: Random, replicas: int, room: int) -> dict[int, str]:
-    """Replica -> one of KINDS; at most `room` of them."""
+def draw_broken(random: Random, sound: list[int], room: int) -> dict[int, str]:
+    """Of those that are `sound`: replica -> one of KINDS; at most `room` of them."""
     if room < 1 or random.random() >= SHARE:
         return {}
-    broken = sorted(random.sample(range(1, replicas + 1), random.randint(1, room)))
+    broken = sorted(random.sample(sound, random.randint(1, room)))
     return {replica: random.choice(KINDS) for replica in broken}
 
 

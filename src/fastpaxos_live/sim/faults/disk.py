@@ -1,0 +1,269 @@
+"""Disks that lose power, fail, fill up, rot, or are spoiled by somebody.
+
+What damages a replica's disk for good makes it refuse to start. So many that fewer than a majority are left are damaged
+only in a doomed cell. Damage that the product does not notice is not done but counted by its name in UNHANDLED.
+"""
+
+from collections.abc import Collection
+from errno import EIO, ENOSPC
+from typing import TYPE_CHECKING
+
+from ...log.segments import SEGMENT_HEADER_BYTES, file_name, file_number
+from ..disk import Died
+from .occasion import Fault, Occasion
+from .unhandled import UNHANDLED
+
+if TYPE_CHECKING:
+    from ..node import Node
+
+CHANGES = ("write", "sync", "create", "rename", "unlink", "sync_directory")
+OPERATIONS_MAX = 60  # of a start on a long log
+
+
+def _sound(o: Occasion) -> "Node | None":
+    # A replica whose disk may be damaged: the others must be a majority without it.
+    plan, node = o.world.plan, o.target()
+    damaged = sum(bool(other.damage) for other in o.nodes())
+    most = plan.replicas if plan.doomed else (plan.replicas - 1) // 2
+    return None if node.damage or damaged >= most else node
+
+
+def _victim(o: Occasion) -> "Node | None":
+    # One whose files somebody spoils, half of the time while it is down.
+    node = _sound(o)
+    if node is None or node.boots == 0:
+        return None
+    if node.core is not None and o.random.random() < 0.5:
+        node.crash()
+        o.restart_later(node)
+    return node
+
+
+def _untroubled(o: Occasion) -> "Node | None":
+    node = o.target()
+    return node if node.disk.trouble is None and not node.refused else None
+
+
+def _count_unhandled(o: Occasion, name: str) -> None:
+    assert name in UNHANDLED
+    o.world.count(name)
+
+
+# --- power
+def _cut_power(o: Occasion, node: "Node") -> None:
+    node.power_off()
+    if o.world.plan.fsync != "always" and not node.damage:
+        node.damage = o.name  # it may have forgotten something, and knows it by the kernel's boot id
+    o.restart_later(node)
+
+
+def power(o: Occasion) -> str | None:
+    """A machine loses power, or all of them do."""
+    relaxed = o.world.plan.fsync != "always"
+    if not relaxed and o.random.random() < 0.2:
+        for node in o.nodes():
+            o.world.after(int(o.random.random() * 2000), _cut_power, o, node)
+        return "of all within 2 ms"
+    victim = _sound(o) if relaxed else o.target()
+    if victim is None:
+        return None
+    _cut_power(o, victim)
+    return f"of replica {victim.id}"
+
+
+# --- damage
+def rot(o: Occasion) -> str | None:
+    """A bit flips on the disk, in any file."""
+    node = _victim(o)
+    if node is None:
+        return None
+    where = o.random.choice(("meta", "header", "log", "log", "free"))
+    if where == "meta":
+        return _flip(o, node, "meta.json", o.random.randrange(node.disk.size("meta.json")), harms=True)
+    size = o.world.plan.segment_bytes
+    logs = sorted(name for name in node.disk.names() if file_number(name) is not None)
+    if where == "header" and logs:
+        return _flip(o, node, o.random.choice(logs), o.random.randrange(SEGMENT_HEADER_BYTES), harms=True)
+    free = len(logs) * size - node.durable
+    if where == "free" and free > 0:
+        at = node.durable + o.random.randrange(free)
+    elif where == "log" and node.durable:
+        at = o.random.randrange(node.durable)
+    else:
+        return None
+    if node.vouched <= at < node.durable:
+        _count_unhandled(o, "rot_unvouched")
+        return None
+    number, inside = divmod(at, size)
+    return _flip(o, node, file_name(number), SEGMENT_HEADER_BYTES + inside, harms=at < node.durable)
+
+
+def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
+    bit = o.random.randrange(8)
+    data = node.disk.files[name].data
+    data[at] ^= 1 << bit
+    if harms:
+        node.damage = o.name
+    return f"replica {node.id}, bit {bit} of byte {at} of {name}, {'' if harms else 'un'}used"
+
+
+def lost_file(o: Occasion) -> str | None:
+    """A file vanishes; a process that has it open does not see that."""
+    found = _file(o)
+    if found is None:
+        return None
+    node, name = found
+    number = file_number(name)
+    node.damage = o.name
+    node.sure = not number or number * o.world.plan.segment_bytes < node.durable  # else it may be made again
+    node.disk.lose([name])
+    return f"replica {node.id}, {name}"
+
+
+def emptied_file(o: Occasion) -> str | None:
+    """A file is truncated to nothing."""
+    found = _file(o)
+    if found is None:
+        return None
+    node, name = found
+    node.damage = o.name
+    node.disk.files[name].damage(b"")
+    return f"replica {node.id}, {name}"
+
+
+def _file(o: Occasion) -> "tuple[Node, str] | None":
+    node = _victim(o)
+    if node is None:
+        return None
+    names = sorted(name for name in node.disk.names() if name == "meta.json" or file_number(name) is not None)
+    newest = file_name(max(0, node.durable - 1) // o.world.plan.segment_bytes)
+    return node, o.random.choice([*names, newest, newest])
+
+
+def emptied_dir(o: Occasion) -> str | None:
+    """Everything in the directory vanishes, as when an empty disk is mounted over it."""
+    node = _victim(o)
+    if node is None:
+        return None
+    node.damage = o.name
+    node.disk.lose(node.disk.names())
+    return f"replica {node.id}"
+
+
+def old_file(o: Occasion) -> str | None:
+    """An older copy of a file is put back."""
+    found = _file(o)
+    if found is None:
+        return None
+    node, name = found
+    number = file_number(name)
+    if number is None:
+        _count_unhandled(o, "old_meta")
+        return None
+    size = o.world.plan.segment_bytes
+    if (number + 1) * size > node.vouched:
+        _count_unhandled(o, "old_newest_file")
+        return None
+    keep = SEGMENT_HEADER_BYTES + o.random.randrange(0, size, 64)
+    file = node.disk.files[name]
+    if any(file.data[keep:]):
+        node.damage = o.name
+    file.damage(file.data[:keep].ljust(len(file.data), b"\0"))
+    return f"replica {node.id}, {name} as it was with {keep} bytes"
+
+
+# --- operations that fail
+def _fails_once(node: "Node", operations: Collection[str], error: Exception, passes: int) -> None:
+    # An operation of these names fails after so many that do not; without names, any operation of a start.
+    def trouble(name: str) -> Exception | None:
+        nonlocal passes
+        if name not in operations if operations else node.core is not None:
+            return None
+        passes -= 1
+        if passes >= 0:
+            return None
+        node.disk.trouble = None
+        return error
+
+    node.disk.trouble = trouble
+
+
+def write_error(o: Occasion) -> str | None:
+    """A write fails: the process ends at once."""
+    node = _untroubled(o)
+    if node is None:
+        return None
+    _fails_once(node, ["write"], OSError(EIO, "Input/output error"), o.random.choice((0, 0, 1, 2)))
+    return f"replica {node.id}"
+
+
+def sync_error(o: Occasion) -> str | None:
+    """A sync fails, and the kernel forgets what it should have written; the power may go a little later."""
+    node = _untroubled(o)
+    if node is None:
+        return None
+    _fails_once(node, ["sync"], OSError(EIO, "Input/output error"), o.random.choice((0, 0, 1, 2)))
+    if o.world.plan.fsync == "always" and o.random.random() < 0.7:
+        o.world.after(o.leases(0.5, 4), _cut_power_later, o, node)
+    return f"replica {node.id}"
+
+
+def _cut_power_later(o: Occasion, node: "Node") -> None:
+    if o.world.faulty:
+        _cut_power(o, node)
+
+
+def disk_full(o: Occasion) -> str | None:
+    """No file can be made for a while."""
+    node = _untroubled(o)
+    if node is None:
+        return None
+    world = o.world
+    until = world.now + o.leases(1, 8)
+
+    def trouble(name: str) -> Exception | None:
+        if world.now >= until:
+            node.disk.trouble = None
+            return None
+        return OSError(ENOSPC, "No space left on device") if name == "create" else None
+
+    node.disk.trouble = trouble
+    return f"replica {node.id} until {until} us"
+
+
+def crash_writing(o: Occasion) -> str | None:
+    """A process dies in one of its next operations on files."""
+    node = _untroubled(o)
+    if node is None or node.core is None:
+        return None
+    passes = o.random.randrange(8)
+    _fails_once(node, CHANGES, Died(), passes)
+    return f"replica {node.id} after {passes} operations"
+
+
+def crash_starting(o: Occasion) -> str | None:
+    """A replica dies while it starts, several times, or its machine loses power then."""
+    node = _untroubled(o)
+    if node is None or node.core is None:
+        return None
+    node.crash()
+    times = o.random.randint(1, 5)
+    _start_and_die(o, node, times)
+    return f"replica {node.id}, {times} times"
+
+
+def _start_and_die(o: Occasion, node: "Node", times: int) -> None:
+    if node.core is not None or not o.world.faulty:
+        return
+    if times:
+        _fails_once(node, (), Died(), o.random.randrange(OPERATIONS_MAX))
+    node.start()
+    if node.core is None and o.world.plan.fsync == "always" and o.random.random() < 0.3:
+        node.power_off()
+    o.world.after(o.leases(0.01, 0.4), _start_and_die, o, node, times - 1)
+
+
+DAMAGE: tuple[Fault, ...] = (rot, lost_file, emptied_file, emptied_dir, old_file)
+KINDS: tuple[Fault, ...] = (
+    power, *DAMAGE, write_error, sync_error, disk_full, crash_writing, crash_starting,
+)  # fmt: skip
