@@ -69,14 +69,16 @@ class Network:
         self.split = 0.0 if self.lossy else world.plan.split  # late single frames must not fall between two pieces
         self.corrupt = world.plan.corrupt
         self.trap: Trap | None = None
+        self._random = world.random.random
+        self._delay_low, high = world.plan.delay_us
+        self._delay_span = high - self._delay_low
+        self._delay_tail = world.plan.delay_tail
 
     def delay(self) -> int:
         """A message's time on the way (us)."""
-        plan, random = self.world.plan, self.world.random
-        low, high = plan.delay_us
-        delay = low + int(random.random() * (high - low))
-        if plan.delay_tail and self.world.faulty and random.random() < plan.delay_tail:
-            delay += int(random.random() * 2 * plan.lease_us)
+        delay = self._delay_low + int(self._random() * self._delay_span)
+        if self._delay_tail and self.world.faulty and self._random() < self._delay_tail:
+            delay += int(self._random() * 2 * self.world.plan.lease_us)
         return delay
 
     # --- connections
@@ -211,11 +213,10 @@ class Network:
             self._send_bytes(conn, conn.other(sender), data)
 
     def _send_bytes(self, conn: Connection, receiver: int, data: bytes) -> None:
-        random = self.world.random
-        if self.corrupt and self.world.faulty and not conn.damaged and random.random() < self.corrupt:
+        if self.corrupt and self.world.faulty and not conn.damaged and self._random() < self.corrupt:
             self._send_damaged(conn, receiver, data)
-        elif self.split and random.random() < self.split:
-            cut = random.randrange(len(data) + 1)
+        elif self.split and self._random() < self.split:
+            cut = self.world.random.randrange(len(data) + 1)
             for piece in filter(None, (data[:cut], data[cut:])):
                 self._send_stream(conn, receiver, piece, False)
         else:
@@ -233,7 +234,9 @@ class Network:
         self._travel(conn, receiver, data, damaged)
 
     def _travel(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
-        time = max(conn.arrival[receiver], self.world.now + self.delay())
+        time = self.world.now + self.delay()
+        if time < conn.arrival[receiver]:
+            time = conn.arrival[receiver]
         conn.arrival[receiver] = time
         self.world.at(time, self._arrive, conn, receiver, data, damaged)
 
@@ -252,7 +255,8 @@ class Network:
     def _arrive(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.lost:
             return
-        if not conn.closed and ((conn.other(receiver), receiver) in self.blocked or conn.held[receiver]):
+        stalled = conn.held[receiver] or self.blocked and (conn.other(receiver), receiver) in self.blocked
+        if stalled and not conn.closed:
             conn.held[receiver].append((data, damaged))
         elif receiver in conn.greeting:
             self._greet(conn, receiver, data, damaged)

@@ -58,6 +58,7 @@ class Node:
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self.turn_us = world.plan.turn_us
+        self.note = world.trace.event
         self.down_for_good = False
         self._reset()
 
@@ -295,7 +296,7 @@ class Node:
             world = self.world
             low, high = self.turn_us
             self.scheduled = True
-            world.at(world.now + low + int(world.random.random() * (high - low)), self._begin, self.boots)
+            world.after(low + int(world.random.random() * (high - low)), self._begin, self.boots)
 
     def _schedule_now(self) -> None:
         if not self.scheduled:
@@ -368,7 +369,7 @@ class Node:
         if not self._drain(boot):
             return  # died while it sent
         wake = core.wakeup()
-        self._event(t.TURN, boot, wake)
+        self.note(world.now, self.id, t.TURN, boot, wake)
         if boot > self.last_wake + 2:
             self.spins = 0
         else:
@@ -416,7 +417,7 @@ class Node:
         peer, channel = conn.other(self.id), conn.channel
         if self.peers.get((peer, channel)) is not conn:
             return  # a newer connection took its place
-        self._event(t.FEED_PEER, peer, channel, data)
+        self.note(self.world.now, self.id, t.FEED_PEER, peer, channel, data)
         sound = self.core.feed_peer(peer, channel, data)
         if sound and damaged:
             raise Violation(f"replica {self.id} took damaged bytes from {peer} for good ones")
@@ -428,7 +429,7 @@ class Node:
 
     def _on_feed_frame(self, peer: int, frame: bytes) -> None:
         if (peer, 0) in self.peers:
-            self._event(t.FEED_PEER, peer, 0, frame)
+            self.note(self.world.now, self.id, t.FEED_PEER, peer, 0, frame)
             if not self.core.feed_peer(peer, 0, frame):
                 raise Violation(f"replica {self.id} refused a good frame of {peer}")
 
@@ -451,7 +452,7 @@ class Node:
         if link.id in self.stopped or not self.core.wants_client(link.id):
             self.stopped.setdefault(link.id, []).append(data)
             return
-        self._event(t.FEED_CLIENT, link.id, 0, data)
+        self.note(self.world.now, self.id, t.FEED_CLIENT, link.id, 0, data)
         self.core.feed_client(link.id, data)
 
     def _on_close_client(self, link: "Link") -> None:
@@ -462,7 +463,7 @@ class Node:
             self.core.close_client(link.id)
 
     def _on_durable(self, position: int) -> None:
-        self._event(t.DURABLE, position)
+        self.note(self.world.now, self.id, t.DURABLE, position)
         self.core.durable(position)
 
     def _on_read_done(self, position: int, data: bytes) -> None:
@@ -479,14 +480,14 @@ class Node:
             conn = self.peers.get(key)
             if conn is not None:
                 data = core.drain_peer(*key)
-                self._event(t.TO_PEER, key[0], key[1], data)
+                self.note(world.now, self.id, t.TO_PEER, key[0], key[1], data)
                 sent += [fields for _, _, fields in frames_of(data)]
                 outputs.append((world.network.send, conn, self.id, data))
         if sent:
             world.check.sent(self.id, sent, boot)
         group = core.drain_disk()
         if group is not None:
-            self._event(t.TO_DISK, group[0], group[2], group[1])
+            self.note(world.now, self.id, t.TO_DISK, group[0], group[2], group[1])
             outputs.append((self._write, *group))
             world.written[self.id].append(group[1])
         reads = core.drain_reads()
@@ -515,7 +516,7 @@ class Node:
             return
         data = core.drain_client(id)
         if data:
-            self._event(t.TO_CLIENT, id, 0, data)
+            self.note(self.world.now, self.id, t.TO_CLIENT, id, 0, data)
             outputs.append((link.deliver, data))
         if core.is_closing(id):
             outputs.append((link.hang_up,))

@@ -76,7 +76,7 @@ class Plan:
 
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
-    lease, lease_master, beat, election = random.choices(LEASES, (6, 3, 2))[0]
+    lease, lease_master, beat, election = random.choice(LEASES)
     replicas = random.choices((1, 3, 5, 7), (10, 70, 20, 2))[0]
     lossy = random.random() < 0.4
     offset = random.choice((0, 20, 1000, 3_600_000))
@@ -106,7 +106,7 @@ def draw_plan(random: Random) -> Plan:
         repeat=random.choice((0.0, 0.02, 0.2)) if lossy else 0.0,
         split=random.choice((0.0, 0.02, 0.3)),
         corrupt=random.choice((0.0, 0.0, 0.002)),
-        turn_us=random.choice(((0, 20), (10, 300))),
+        turn_us=random.choice(((0, 20), (10, 300), (100, 1000))),
         disk_us=random.choice(((80, 300), (200, 4000), (2000, 20_000))),
         read_fails=random.choice((0.0, 0.2)),
         segment_bytes=random.choice((16 << 10, 64 << 10, 1 << 20)),
