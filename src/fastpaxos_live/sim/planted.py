@@ -142,10 +142,8 @@ AROUND = (
     ),
     Mutant(
         "answer ahead of what is forwarded", "replica",
-        "        if client.forwarded or client.outbox_count:\n            return False\n"
-        "        if client.batch is not None:\n"
-        "            client.batch.hook(LITERAL",
-        "        if client.batch is not None:\n            client.batch.hook(LITERAL",
+        "        if client.forwarded or client.outbox_count:\n            return False\n        if client.batch is not",
+        "        if client.batch is not",
         "relay",
     ),
     Mutant(
