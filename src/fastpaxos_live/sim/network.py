@@ -291,8 +291,11 @@ class Network:
                     world.after(2 * self.delay(), self._arrive_lossy, sender, receiver, frame)
 
     def repeat(self, sender: int, receiver: int, frame: bytes) -> None:
-        """A frame of the protocol channel that was sent before arrives (again), whatever is cut by now."""
-        self.world.after(self.delay(), self.world.nodes[receiver].post, ("feed_frame", sender, frame))
+        """A frame that was sent before in a lossy network arrives (again), whatever is cut by now."""
+        if frame[13] not in (FETCH, LEARN):
+            self.world.after(self.delay(), self.world.nodes[receiver].post, ("feed_frame", sender, frame))
+        elif (conn := self.live.get((min(sender, receiver), max(sender, receiver), 1))) is not None:
+            self._send_stream(conn, receiver, frame, False)
 
     def _arrive_lossy(self, sender: int, receiver: int, frame: bytes) -> None:
         if (sender, receiver) not in self.blocked:

@@ -190,11 +190,18 @@ def drift_plan(random: Random) -> Plan:
     return replace(plan, drift_ppm=tuple(-bound if at == slow else bound for at in range(plan.replicas)))
 
 
+def pieces_plan(random: Random) -> Plan:
+    """As `relay_plan`, with requests that arrive in two pieces, while others of their connection are outstanding."""
+    return replace(
+        relay_plan(random), lossy=True, split=0.7, pipeline=8, think_us=10_000, delay_us=(500, 12_000),
+    )  # fmt: skip
+
+
 def aimed_plan(random: Random) -> Plan:
     """Hardly anything goes wrong by chance; what is aimed at single frames does (`faults/aimed.py`)."""
     return replace(
         relay_plan(random), lossy=True, window=16, disk_us=(200, 2000), delay_us=(500, 3000),
-        faults={"starve": 300_000, "late_ack": 300_000, "comeback": 300_000},
+        faults={"starve": 300_000, "late_ack": 300_000, "comeback": 300_000, "learn_late": 150_000},
     )  # fmt: skip
 
 
@@ -217,7 +224,16 @@ def doomed_plan(random: Random) -> Plan:
     )  # fmt: skip
 
 
+def usurp_plan(random: Random) -> Plan:
+    """As `drift_plan`, with little to do, so that a master that is cut off has nothing in flight."""
+    return replace(
+        drift_plan(random), lossy=True, clients=3, readers=0, pipeline=2, think_us=300_000, boost_us=600_000_000,
+        faults={"usurp": 300_000},
+    )  # fmt: skip
+
+
 PLANS = {
     "swarm": draw_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
-    "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
+    "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan, "pieces": pieces_plan,
+    "usurp": usurp_plan,
 }  # fmt: skip

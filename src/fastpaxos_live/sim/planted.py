@@ -5,15 +5,17 @@ from .mutants import SPEC, Mutant
 
 # The plan that shows each of the specification's known mistakes soon; the others show under "relay".
 PLAN_OF = {
+    "accepted below the promise": "lossy",
     "a promise counts without all its entries": "lossy",
-    "entries of two promises make one": "lossy",
-    "proposes below a reported chosen mark": "lossy",
+    "entries of two promises make one": "aimed",
+    "proposes below a reported chosen mark": "aimed",
     "acknowledgements of an older number count": "aimed",
     "the lease is moved by a resend": "aimed",
-    "a refused propose raises the refuser": "aimed",
     "the master's lease is as long as the grants": "drift",
-    "the epoch instance counts when it is proposed": "lossy",
     "promises in the silence after a restart": "restart",
+    "the epoch instance counts when it is proposed": "lossy",
+    "a boost goes on after a foreign entry": "usurp",
+    "a refused propose raises the refuser": "aimed",
     "a promise in the log is forgotten": "restart",
 }
 
@@ -114,7 +116,7 @@ AROUND = (
     Mutant(
         "forget what lies above the entry accepted last", "log_paxos",
         "self.highest = max(self.highest, m.instance)", "self.highest = m.instance",
-        "relay",
+        "lossy",
     ),
     Mutant(
         "keep half a frame from one connection to the next", "replica",
@@ -138,24 +140,12 @@ AROUND = (
         "go on with a client while its replies are outstanding", "replica",
         "if client.pending or client.forwarded or client.outbox_count or not client.alive:",
         "if client.forwarded or client.outbox_count or not client.alive:",
-        "relay",
+        "pieces",
     ),
     Mutant(
-        "answer ahead of what is forwarded", "replica",
-        "        if client.forwarded or client.outbox_count:\n            return False\n        if client.batch is not",
-        "        if client.batch is not",
-        "relay",
-    ),
-    Mutant(
-        "keep the time of an earlier read for a later one", "replica",
-        "            client.held_since = 0\n", "",
-        "relay",
-    ),
-    Mutant(
-        "take the replies of an earlier stream", "replica_forward",
-        "if client is None or client.stream != frame.extra or client.forward_peer != peer or client.closing:",
-        "if client is None or client.forward_peer != peer or client.closing:",
-        "relay",
+        "forward while own replies are outstanding", "replica",
+        "        if client.pending:\n            return False\n        coming", "        coming",
+        "pieces",
     ),
     Mutant(
         "redirect a client to the replica it is at", "replica",

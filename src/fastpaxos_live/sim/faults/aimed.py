@@ -2,7 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-from ...reference.log_frame import ACCEPT, ACK, ASK, BEAT, FORWARD, PROPOSE, REFUSE
+from ...reference.log_frame import (
+    ACCEPT,
+    ACK,
+    ANSWER,
+    ASK,
+    BEAT,
+    ENTRY,
+    FETCH,
+    FORWARD,
+    LEARN,
+    PROMISE,
+    PROPOSE,
+    REFUSE,
+)
 from ..trace import Fields
 from .occasion import Fault, Occasion, both_ways
 
@@ -128,4 +141,100 @@ def comeback(o: Occasion) -> str | None:
     return f"of {master.id}"
 
 
-KINDS: tuple[Fault, ...] = (starve, late_ack, comeback)
+def usurp(o: Occasion) -> str | None:
+    """The master is cut off; another one is elected, and cut off as soon as the third one has an entry of it. When
+    the lease that goes with the entry is over the first one is back. Its clock is so slow that it has not given up:
+    it boosts, and must not go on.
+    """
+    cell = _cell_of_three(o)
+    if cell is None:
+        return None
+    master = cell[0]
+    network, world = o.world.network, o.world
+    off = [master.id]
+
+    def trap(sender: int, receiver: int, fields: Fields, frame: bytes) -> bool:
+        if fields[0] == ACCEPT and off == [master.id] and master.id not in (sender, receiver):
+            off.append(sender)
+            network.repeat(sender, receiver, frame)
+            world.after(o.leases(0.9, 1.0), off.remove, master.id)
+        return sender in off or receiver in off
+
+    bound = world.plan.drift_bound_ppm
+    for node in o.nodes():
+        node.set_drift(-bound if node is master else bound)
+    _set(o, trap, o.leases(4, 5))
+    return f"{master.id} is cut off first"
+
+
+class _LateLearner:
+    """The frames of `learn_late`."""
+
+    def __init__(self, o: Occasion, master: "Node", voter: "Node", candidate: "Node") -> None:
+        self.o = o
+        self.master, self.voter, self.candidate = master.id, voter.id, candidate.id
+        self.before = o.random.random() < 0.5  # it learns before it promises, or between two answers
+        self.cut = False
+        self.fetch = b""
+        self.learns: dict[int, bytes] = {}  # by instance
+        self.mark = 0  # the voter's chosen mark, as the candidate was told
+        self.promise = b""
+        self.released = False
+
+    def trap(self, sender: int, receiver: int, fields: Fields, frame: bytes) -> bool:
+        kind, way = fields[0], (sender, receiver)
+        if way == (self.master, self.voter):
+            if kind == LEARN and self.cut:
+                self.learns[fields[6]] = frame
+            return kind < FORWARD if self.cut else kind == ACCEPT and not self.fetch
+        if way == (self.voter, self.master) and kind == FETCH and not self.fetch:
+            self.fetch = frame
+            self.o.world.after(self.o.leases(0.2, 0.3), self._cut)
+        if self.fetch and self.candidate in way and kind < FORWARD and (not self.cut or self.master in way):
+            return True
+        return kind == ASK and sender == self.voter or self._between(way, fields, frame)
+
+    def _cut(self) -> None:
+        self.cut = True
+        self.o.world.after(self.o.leases(0.2, 0.3), self.o.world.network.repeat, self.voter, self.master, self.fetch)
+
+    def _between(self, way: tuple[int, int], fields: Fields, frame: bytes) -> bool:
+        kind, repeat = fields[0], self.o.world.network.repeat
+        if way == (self.voter, self.candidate):
+            if kind == ANSWER:
+                self.mark = fields[7]
+            elif kind == ENTRY and not self.before:
+                return not self.released
+            elif kind == PROMISE and not self.before:
+                self.promise = self.promise or frame
+                if self.released:
+                    self.o.world.after(5000, repeat, *way, self.promise)
+                else:
+                    self._release()
+                return True
+        elif way == (self.candidate, self.voter) and kind == PROPOSE and self.before and not self.released:
+            self._release()
+            self.o.world.after(5000, repeat, *way, frame)
+            return True
+        return False
+
+    def _release(self) -> None:
+        self.released = True
+        for instance in range(self.mark + 1, self.mark + (3 if self.before else 2)):
+            if instance in self.learns:
+                self.o.world.network.repeat(self.master, self.voter, self.learns[instance])
+
+
+def learn_late(o: Occasion) -> str | None:
+    """A follower learns of a chosen entry, or of two, when it has said how far its knowledge goes, to the one who
+    stands when the master is cut off: before it promises, or between two promises of which the first arrives last,
+    without its entries.
+    """
+    cell = _cell_of_three(o)
+    if cell is None:
+        return None
+    _set(o, _LateLearner(o, *cell).trap, o.leases(4, 5))
+    return f"{cell[1].id}, for {cell[2].id}"
+
+
+KINDS: tuple[Fault, ...] = (starve, late_ack, comeback, usurp, learn_late)
