@@ -25,7 +25,7 @@ class Place:
 
     def __init__(self) -> None:
         self.core = True
-        self.boots = 1
+        self.boots = self.starts = 1
         self.items: list[tuple] = []
 
     def post(self, item: tuple) -> None:
@@ -216,7 +216,7 @@ def test_calls_of_a_later_life_are_newer() -> None:
     older = bed.conn.call
     for replica in (1, 2):
         bed.network.stop(replica)
-        bed.nodes[replica].boots += 1
+        bed.nodes[replica].starts += 1
         bed.network.start(replica)
     bed.run(1_000_000)
     assert bed.network.live[1, 2, 0].call.counter >> COUNTER_SHIFT == 2

@@ -62,9 +62,9 @@ def same_identity(o: Occasion) -> str | None:
     node = o.target()
     if node.core is None:
         return None
-    boots = o.random.randint(1, node.boots)
+    boots = o.random.randint(1, node.starts)
     hello = Hello(o.world.cell_id, node.id, name_of(node.id), INCARNATION, 0, 0)
-    return f"of {node.id} in its life {boots} {_calls(o, hello, boots)}"
+    return f"of {node.id} after {boots} starts {_calls(o, hello, boots)}"
 
 
 KINDS: tuple[Fault, ...] = (wrong_name, wrong_cell, same_identity)
