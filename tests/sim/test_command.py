@@ -50,13 +50,19 @@ def test_a_good_campaign(capsys: pytest.CaptureFixture[str]) -> None:
     assert (result["seeds"], result["violations"], result["failed"]) == (6, 0, [])
     assert result["virtual_seconds"] >= 18
     assert result["virtual_per_cpu_second"] > 1
-    # Nothing is asked in the last part of a run, and nothing answered before the first election.
-    assert result["operations"] / 18 < result["operations_per_virtual_second"] <= result["operations"] / 6
+    assert result["operations"] // 18 <= result["operations_per_virtual_second"] <= result["operations"] / 6
     assert 0 < result["faults_per_virtual_second"] < 20
     times = result["seconds_per_seed"]
     assert times["max"] >= times["mean"] > 0 and times["max_seed"] in range(6)
     assert set(result["faults"]).isdisjoint(result["faults_never"])
     assert {*result["faults"], *result["faults_never"]} == {*FAULTS, *COUNTED}
+
+
+def test_seconds_without_an_answer_are_not_active() -> None:
+    """As the last one: by then clients have asked all that they ask."""
+    outcome = Case(1, seconds=10.0).world().run()
+    assert 1 < outcome.active_seconds < outcome.virtual_seconds == 10.0
+    assert Case(1, seconds=2.0, settings=(("clients", 0),)).world().run().active_seconds == 0
 
 
 def test_coverage_names_kinds_that_never_happened(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,13 +141,22 @@ def _failure(campaign: Campaign, case: Case) -> CommandFailed:
 
 def _soak(campaign: Campaign, case: Case, first: int, jobs: int, dask: str | None) -> None:
     typer.echo(f"from seed {first} on, until Ctrl-C; violations go to {FAILURES}", err=True)
+    told = 0
     with suppress(KeyboardInterrupt):
-        for outcome in _run(campaign, case, count(first), None, jobs, dask):
-            if outcome.violation:
-                failed = replace(case, seed=outcome.seed)
-                with FAILURES.open("a") as file:
-                    file.write(f"{_headline(failed, outcome)}\n{story(failed, outcome)}\n\n")
-                typer.echo(_headline(failed, outcome), err=True)
+        for _ in _run(campaign, case, count(first), None, jobs, dask):
+            for outcome in campaign.violations[told:]:
+                _write_down(case, outcome)
+                told += 1
+    for outcome in campaign.violations[told:]:  # Ctrl-C came before it was written down
+        _write_down(case, outcome)
+
+
+def _write_down(case: Case, outcome: Outcome) -> None:
+    case = replace(case, seed=outcome.seed)
+    text = f"{_headline(case, outcome)}\n{story(case, outcome)}\n\n"
+    with FAILURES.open("a") as file:
+        file.write(text)
+    typer.echo(_headline(case, outcome), err=True)
 
 
 def _shrink(case: Case, as_json: bool) -> None:
