@@ -24,7 +24,7 @@ from fastpaxos_live.sim.strength import Catch, catch, catch_all
 from fastpaxos_live.testing import WAIT_S
 
 COMMAND = import_module("fastpaxos_live.cli.sim")
-MUTANT = next(mutant for mutant in PLANTED if mutant.name == "be elected without a majority")
+MUTANT = next(mutant for mutant in PLANTED if mutant.name == "an acknowledgement covers older numbers")
 BAD = ["sim", "--mutant", MUTANT.name, "--plan", MUTANT.plan, "--seconds", "4", "--jobs", "2"]
 
 MOMENT_S = 5.0  # for workers to start and run some seeds
@@ -55,7 +55,7 @@ def test_a_good_campaign(capsys: pytest.CaptureFixture[str]) -> None:
     times = result["seconds_per_seed"]
     assert times["max"] >= times["mean"] > 0 and times["max_seed"] in range(6)
     assert set(result["faults"]).isdisjoint(result["faults_never"])
-    assert {*result["faults"], *result["faults_never"]} == {*FAULTS, *COUNTED}
+    assert {*result["faults"], *result["faults_never"]} >= {*FAULTS, *COUNTED}
 
 
 def test_seconds_without_an_answer_are_not_active() -> None:
@@ -105,7 +105,7 @@ def test_a_bad_run_is_told_whole(capsys: pytest.CaptureFixture[str], failing_see
 def test_a_small_run_is_run_again_by_the_command_that_shrink_prints(
     capsys: pytest.CaptureFixture[str], failing_seed: int
 ) -> None:
-    light = ["--set", "clients=3", "--set", "pipeline=1", "--seconds", "2"]
+    light = ["--set", "clients=3", "--set", "pipeline=2", "--seconds", "2"]
     seed = next(
         seed for seed in range(60) if run([*BAD, *light, "--seed", str(seed), "--json"]) == 1
     )

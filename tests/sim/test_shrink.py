@@ -33,8 +33,8 @@ def test_nothing_that_is_left_can_be_left_out(seed: int) -> None:
     assert not any(violates([*left[:at], *left[at + 1 :]]) for at in range(len(left)))
 
 
-@pytest.mark.parametrize("seed", range(0, 12))
-@pytest.mark.parametrize("plan", ["swarm", "restart"])
+@pytest.mark.parametrize("seed", range(0, 8))
+@pytest.mark.parametrize("plan", ["swarm", "restart", "disk", "drift"])
 def test_what_did_not_happen_can_be_left_out(seed: int, plan: str) -> None:
     """So a run is named by what happened in it: leaving out the rest changes nothing."""
     case = Case(seed, plan=plan, seconds=4.0)
@@ -91,7 +91,7 @@ def test_unknown_names_are_refused(text: str) -> None:
         parse_names(text)
 
 
-@pytest.mark.parametrize("text", ["clients", "clients=", "clients=two", "replicas=5", "cleints=2", "=3"])
+@pytest.mark.parametrize("text", ["clients", "replicas=5", "cleints=2", "=3"])
 def test_unknown_settings_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="clients"):
         parse_setting(text)
@@ -99,7 +99,10 @@ def test_unknown_settings_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "plan"),
-    [("be elected without a majority", "relay"), ("acknowledge before the disk write", "restart")],
+    [
+        ("an acknowledgement covers older numbers", "relay"),
+        ("count what was accepted below an entry as chosen on replay", "restart"),
+    ],
 )
 def test_a_planted_bug_is_shown_by_a_small_run(name: str, plan: str) -> None:
     light = (("clients", 3), ("pipeline", 2))  # the reference core is slow
@@ -109,7 +112,7 @@ def test_a_planted_bug_is_shown_by_a_small_run(name: str, plan: str) -> None:
     assert shrunk is not None
     small = shrunk.case
     assert small.only is not None
-    assert len(small.only) <= 4
+    assert 1 <= len(small.only) <= 4
     assert small.seconds <= case.seconds
     load, before = small.world().plan, case.world().plan
     assert all(getattr(load, field) <= getattr(before, field) for field in LEAST)

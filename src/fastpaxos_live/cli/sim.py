@@ -13,7 +13,7 @@ import typer
 from ..sim.campaign import Campaign
 from ..sim.case import Case, check_settings, parse_names, parse_setting
 from ..sim.planted import PLANTED
-from ..sim.shrink import shrink
+from ..sim.shrink import ShrinkFailed, shrink
 from ..sim.spread import SpreadFailed, spread
 from ..sim.strength import Catch, catch_all
 from ..sim.world import Outcome
@@ -162,9 +162,12 @@ def _write_down(case: Case, outcome: Outcome) -> None:
 def _shrink(case: Case, as_json: bool) -> None:
     with counting("runs: {task.fields[runs]}, faults and troubles left: {task.fields[left]}") as progress:
         task = progress.add_task("shrinking", total=None, runs=1, left="?")
-        shrunk = shrink(
-            case, told=lambda tried, runs: progress.update(task, advance=1, runs=runs, left=len(tried.only or ()))
-        )
+        try:
+            shrunk = shrink(
+                case, told=lambda tried, runs: progress.update(task, runs=runs, left=len(tried.only or ()))
+            )
+        except ShrinkFailed as error:
+            raise CommandFailed(str(error)) from None
     if shrunk is None:
         raise CommandFailed(f"seed {case.seed} shows no violation: there is nothing to shrink")
     print_shrunk(shrunk, as_json)

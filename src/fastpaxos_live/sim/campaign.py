@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from xxhash import xxh64
 
 from .case import Case, run_case
+from .faults import lasting
 from .plan import FAULTS
 from .spread import spread
 from .world import Outcome
 
 # What is counted as it happens, beside the faults that have times of their own.
-COUNTED = ("loss", "repeat", "corrupt", "read_fails", "tail_torn", "tail_doubtful", "start_fails")
+COUNTED = (
+    "loss", "repeat", "corrupt", "read_fails", "tail_torn", "tail_doubtful", "start_fails",
+    *(f"{lasting.LASTING}_{kind}" for kind in lasting.KINDS),
+)  # fmt: skip
 
 # Campaigns so large must have had so much traffic and trouble: below, they show nothing.
 LARGE = 100  # seeds

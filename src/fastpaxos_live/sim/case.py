@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .._select import load_core
+from .faults.lasting import LASTING
 from .plan import FAULTS, PLANS, Plan
 from .planted import PLANTED
 from .world import Outcome, World
@@ -21,9 +22,11 @@ DRAWN = {"replicas", "faults", "drift_ppm", "wall_offset_ms"}  # fields of a pla
 EASY: dict[str, Any] = {
     "lossy": False, "loss": 0.0, "repeat": 0.0, "corrupt": 0.0, "delay_tail": 0.0, "split": 0.0, "read_fails": 0.0,
     "delay_us": (30, 200), "turn_us": (0, 20), "disk_us": (80, 300), "boost_us": 600_000_000, "batch_bytes": 1 << 20,
+    "segment_bytes": 1 << 20, "fsync": "always",
 }  # fmt: skip
 EASY_AT_EACH = {"drift_ppm": 0, "wall_offset_ms": 0}  # as EASY, of fields with a value for each replica
 TROUBLES = (*EASY, *EASY_AT_EACH)
+KINDS = (*FAULTS, LASTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,7 @@ class Case:
         """Ready to run; `core` stands for the core that is named."""
         if core is None:
             core = _mutant(self.mutant) if self.mutant else load_core(self.core)
-        # Who leaves nothing out need not be asked for each fault.
-        takes = self.takes if self.without or self.only is not None else None
-        return World(self.seed, core, self.seconds, show, self.draw, rows, takes)
+        return World(self.seed, core, self.seconds, show, self.draw, rows, self.takes)
 
     def command(self, *options: str) -> str:
         """The command line that runs it, with these options behind."""
@@ -90,21 +91,21 @@ def parse_names(text: str) -> tuple[str, ...]:
     names = () if text == NOTHING else tuple(text.split(","))
     for name in names:
         kind, mark, number = name.partition("#")
-        if not (kind in FAULTS and (not mark or number.isdecimal()) or name in TROUBLES):
-            raise ValueError(f"there is no fault {name!r}; there are: {', '.join((*FAULTS, *TROUBLES))}")
+        if not (kind in KINDS and (not mark or number.isdecimal()) or name in TROUBLES):
+            raise ValueError(f"there is no fault {name!r}; there are: {', '.join((*KINDS, *TROUBLES))}")
     return names
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """FIELD=VALUE of a plan; the parts of a tuple have commas between them. Raises ValueError."""
-    name, _, value = text.partition("=")
+    name, mark, value = text.partition("=")
     known = [field.name for field in fields(Plan) if field.name not in DRAWN]
-    if name not in known:
+    if not mark or name not in known:
         raise ValueError(f"{text!r} is not FIELD=VALUE; the fields are: {', '.join(known)}")
     try:
         return name, literal_eval(value)
     except (SyntaxError, ValueError):
-        raise ValueError(f"{value!r} is no value for {name}") from None
+        return name, value  # such as always
 
 
 def check_settings(case: Case) -> None:

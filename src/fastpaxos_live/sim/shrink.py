@@ -21,9 +21,13 @@ Told = Callable[[Case, int], None]
 """Takes the smallest case so far, and how many runs were made."""
 
 
+class ShrinkFailed(Exception):
+    """The run can't be named by the faults that happened in it."""
+
+
 @dataclass(slots=True)
 class Shrunk:
-    """The small case, whose `only` names all that goes wrong in it, and what it shows."""
+    """The small case, and what it shows; its `only` names all that goes wrong in it."""
 
     case: Case
     outcome: Outcome
@@ -111,6 +115,8 @@ def shrink(case: Case, core: ModuleType | None = None, told: Told | None = None)
         return None
     names = (*(fault.name for fault in outcome.schedule), *troubles(world.plan))
     small = replace(case, only=names, without=())
+    if not shrinker.violates(small):
+        raise ShrinkFailed(f"seed {case.seed}: what did not happen, left out, changes the run")
     while (smaller := shrinker.smaller(small)) != small:
         small = smaller
     return Shrunk(small, shrinker.run(small), shrinker.runs)

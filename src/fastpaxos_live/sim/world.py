@@ -14,7 +14,7 @@ from typing import cast
 from .._api import Config, Replica
 from .check import CellCheck, Violation
 from .clients import Client
-from .faults.lasting import draw_broken, pairs_cut, start_flapping
+from .faults.lasting import LASTING, draw_broken, pairs_cut, start_flapping
 from .faults.schedule import Happened, Schedule
 from .linear import GaveUp, check_history
 from .model import Model
@@ -176,7 +176,8 @@ class World:
         self.faulty = False
         random, replicas = Random(f"{self.seed} broken"), self.plan.replicas
         sound = [node.id for node in self.nodes[1:] if not node.damage]
-        self.broken = draw_broken(random, sound, len(sound) - replicas // 2 - 1)
+        drawn = draw_broken(random, sound, len(sound) - replicas // 2 - 1)
+        self.broken = {replica: kind for replica, kind in drawn.items() if self.faults.takes(f"{LASTING}#{replica}")}
         self.network.heal(pairs_cut(random, self.broken, replicas))
         for node in self.nodes[1:]:
             node.dying = node.stall = node.disk.trouble = None
@@ -187,7 +188,8 @@ class World:
                 node.crash()
             self.after(1000, node.start)
         for replica, kind in self.broken.items():
-            self.count("stays_" + kind)
+            self.count(f"{LASTING}_{kind}")
+            self.faults.note(f"{LASTING}#{replica}", kind)
             if kind == "flapping":
                 start_flapping(self, random, replica)
             self.end = max(self.end, self.heal_at + WATCH_LEASES * self.plan.lease_us)

@@ -29,14 +29,16 @@ def _sound(o: Occasion) -> "Node | None":
 
 
 def _victim(o: Occasion) -> "Node | None":
-    # One whose files somebody spoils, half of the time while it is down.
+    # One whose files somebody spoils.
     node = _sound(o)
-    if node is None or node.boots == 0:
-        return None
+    return node if node is not None and node.boots else None
+
+
+def _strike(o: Occasion, node: "Node") -> None:
+    # It is decided what is spoiled; half of the time that happens while the replica is down.
     if node.core is not None and o.random.random() < 0.5:
         node.crash()
         o.restart_later(node)
-    return node
 
 
 def _untroubled(o: Occasion) -> "Node | None":
@@ -99,6 +101,7 @@ def rot(o: Occasion) -> str | None:
 
 
 def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
+    _strike(o, node)
     bit = o.random.randrange(8)
     data = node.disk.files[name].data
     data[at] ^= 1 << bit
@@ -113,6 +116,7 @@ def lost_file(o: Occasion) -> str | None:
     if found is None:
         return None
     node, name = found
+    _strike(o, node)
     number = file_number(name)
     node.damage = o.name
     node.sure = not number or number * o.world.plan.segment_bytes < node.durable  # else it may be made again
@@ -126,6 +130,7 @@ def emptied_file(o: Occasion) -> str | None:
     if found is None:
         return None
     node, name = found
+    _strike(o, node)
     node.damage = o.name
     node.disk.files[name].damage(b"")
     return f"replica {node.id}, {name}"
@@ -145,6 +150,7 @@ def emptied_dir(o: Occasion) -> str | None:
     node = _victim(o)
     if node is None:
         return None
+    _strike(o, node)
     node.damage = o.name
     node.disk.lose(node.disk.names())
     return f"replica {node.id}"
@@ -164,6 +170,7 @@ def old_file(o: Occasion) -> str | None:
     if (number + 1) * size > node.vouched:
         _count_unhandled(o, "old_newest_file")
         return None
+    _strike(o, node)
     keep = SEGMENT_HEADER_BYTES + o.random.randrange(0, size, 64)
     file = node.disk.files[name]
     if any(file.data[keep:]):

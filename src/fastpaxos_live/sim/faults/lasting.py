@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..world import World
 
+LASTING = "stays"  # as a kind of fault, numbered by the replica
 SHARE = 0.35  # of the runs
 KINDS = ("down", "cut_off", "deaf", "mute", "half_cut", "flapping")
 PERIODS = (0.2, 5.0)  # of a flapping replica, in leases

@@ -27,7 +27,7 @@ class Schedule:
         """`takes` says by its name whether a fault happens; all do without it."""
         self.world = world
         self.happened: list[Happened] = []
-        self._takes = takes
+        self.takes = takes if takes is not None else lambda name: True
         self._numbers = dict.fromkeys(world.plan.faults, 0)
         self._times = {kind: Random(f"{world.seed} {kind}") for kind in world.plan.faults}
 
@@ -47,10 +47,15 @@ class Schedule:
         name = f"{kind}#{self._numbers[kind]}"
         self._numbers[kind] += 1
         self._arrange(kind)
-        if self._takes is not None and not self._takes(name):
+        if not self.takes(name):
             return
         what = KINDS[kind](Occasion(world, name))
         if what is not None:
             world.count(kind)
-            self.happened.append(Happened(world.now, name, what))
-            world.trace.event(world.now, 0, t.FAULT, 0, 0, f"{name} {what}".encode())
+            self.note(name, what)
+
+    def note(self, name: str, what: str) -> None:
+        """This fault was made now."""
+        now = self.world.now
+        self.happened.append(Happened(now, name, what))
+        self.world.trace.event(now, 0, t.FAULT, 0, 0, f"{name} {what}".encode())
