@@ -27,8 +27,8 @@ JOBS = 2
 # Below these a campaign shows nothing, whatever its result.
 OPERATIONS_PER_SEED = 10
 OPERATIONS_MEAN = 500
-DOOMED_MEAN = 100  # and none at all in a cell that is spoiled at once
-FAULTS_MEAN = 15
+SPARSE = {"doomed": (0, 100), "usurp": (10, 50)}  # a cell that is spoiled at once does nothing
+FAULTS_MEAN = 10
 SELDOM = {"tail_doubtful"}  # kinds that a campaign may do without
 DISK_KINDS = {
     "tail_doubtful", "rot", "lost_file", "emptied_file", "emptied_dir", "old_file", "refused_power", "refused_rot",
@@ -39,7 +39,7 @@ DISK_KINDS = {
 @cache
 def campaign(seeds: range, core: str, plan: str = "swarm") -> Campaign:
     total = Campaign()
-    least, mean = (0, DOOMED_MEAN) if plan == "doomed" else (OPERATIONS_PER_SEED, OPERATIONS_MEAN)
+    least, mean = SPARSE.get(plan, (OPERATIONS_PER_SEED, OPERATIONS_MEAN))
     for outcome in run_seeds(seeds, core, JOBS, plan=plan):
         assert outcome.violation or outcome.operations >= least, f"seed {outcome.seed} did nothing"
         total.add(outcome)

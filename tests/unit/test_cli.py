@@ -8,8 +8,10 @@ import pytest
 from fastpaxos_live import __version__
 from fastpaxos_live.cli import app, run
 from fastpaxos_live.cli.asking import Info, Member, report
+from fastpaxos_live.cli.choices import Plan
 from fastpaxos_live.cli.local import CONFIG, DRAFT, config_text, create_cell, lock_directory, open_cell
 from fastpaxos_live.server.config import Address, FsyncPolicy, load_config
+from fastpaxos_live.sim.plan import PLANS
 
 CELL = config_text(3, 7001, FsyncPolicy("always"))
 WRONG_USE = {
@@ -63,6 +65,10 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], line: str, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     assert WRONG_USE[line] in failed(capsys, 2, *line.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_plan_can_be_chosen() -> None:
+    assert list(Plan) == list(PLANS)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,5 +27,8 @@ class Plan(StrEnum):
     RESTART = "restart"
     BOOST = "boost"
     DRIFT = "drift"
+    AIMED = "aimed"
     DISK = "disk"
     DOOMED = "doomed"
+    PIECES = "pieces"
+    USURP = "usurp"

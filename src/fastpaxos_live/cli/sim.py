@@ -178,9 +178,12 @@ def _mutants(jobs: int, as_json: bool) -> None:
     catches: list[Catch] = []
     with counting("not found: {task.fields[escaped]}") as progress:
         task = progress.add_task("mutants", total=len(PLANTED), escaped=0)
-        for one in catch_all(PLANTED, jobs):
-            catches.append(one)
-            progress.update(task, advance=1, escaped=sum(not one.caught_by for one in catches))
+        try:
+            for one in catch_all(PLANTED, jobs):
+                catches.append(one)
+                progress.update(task, advance=1, escaped=sum(not one.caught_by for one in catches))
+        except ValueError as error:  # the text that it changes is another one by now
+            raise CommandFailed(str(error)) from None
     print_catches(catches, as_json)
     if escaped := [one.name for one in catches if not one.caught_by]:
         raise CommandFailed(f"not found: {', '.join(escaped)}")

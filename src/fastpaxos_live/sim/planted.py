@@ -105,7 +105,7 @@ AROUND = (
     ),
     Mutant(
         "ask for chosen entries from one too high", "log_catchup",
-        "FETCH, instance=self.log.acceptor.chosen + 1)", "FETCH, instance=self.log.acceptor.chosen + 2)",
+        "FETCH, instance=self.fetch_first)", "FETCH, instance=self.fetch_first + 1)",
         "lossy",
     ),
     Mutant(
