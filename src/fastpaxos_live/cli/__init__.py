@@ -14,6 +14,7 @@ from .. import __version__
 from ..server.config import ConfigError
 from .check import check
 from .failure import CommandFailed
+from .profile import profile
 from .serve import serve
 from .sim import sim
 from .status import status
@@ -47,6 +48,7 @@ def options(
 app.command()(up)
 app.command()(serve)
 app.command()(status)
+app.command()(profile)
 app.command()(sim)
 app.command()(check)
 

@@ -23,6 +23,7 @@ from .edges import EdgeFailed
 
 include "../core/xxh64.pyx"
 include "edge_writer.pxi"
+include "edge_profile.pxi"
 
 cdef extern from *:
     """
@@ -119,6 +120,7 @@ cdef class Edge:
     cdef bint started, writing, halted, scheduled
     cdef uint64_t write_end, armed_us
     cdef epoll_event events[EVENTS_MAX]
+    cdef Profile profiled
 
     def __cinit__(self):
         cdef int peer, channel
@@ -222,6 +224,25 @@ cdef class Edge:
         ):
             edge_close_peer(self, peer, channel)
         self._schedule()
+
+    def profile(self):
+        """What was counted since the start; `edges.Edge` has the keys."""
+        cdef Profile *p = &self.profiled
+        cdef Writer *w = self.writer
+        cdef int i
+        pthread_mutex_lock(&w.lock)
+        writer = {
+            "groups": w.groups, "bytes": w.group_bytes, "wait_us": w.wait_us, "write_us": w.service_us,
+        }
+        pthread_mutex_unlock(&w.lock)
+        return {
+            "stages_ns": {STAGE_NAMES[i]: p.stage_ns[i] for i in range(STAGES)},
+            "rounds": p.rounds,
+            "calls": {"epoll_wait": p.wait_calls, "recv": p.recv_calls, "send": p.send_calls},
+            "bytes": {"recv": p.recv_bytes, "send": p.send_bytes},
+            "writer": writer,
+            "durable": [p.durable[i] for i in range(BUCKETS)],
+        }
 
     async def stop(self):
         """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
@@ -372,11 +393,14 @@ cdef int edge_rounds(Edge self, bint forced, bint *again) noexcept nogil:
     cdef int count, error
     cdef uint64_t now, until = 0
     again[0] = forced
+    profile_lap(&self.profiled, STAGE_OUTSIDE)
     while True:
         # Waiting here is cheaper than in the event loop, and whoever speaks often speaks again soon.
         count = epoll_wait(
             self.epoll, self.events, EVENTS_MAX, 0 if until == 0 or again[0] else WAIT_MS
         )
+        self.profiled.wait_calls += 1
+        profile_lap(&self.profiled, STAGE_IDLE)
         if count <= 0 and not again[0]:
             return 0
         now = edge_boot_us()
@@ -392,21 +416,31 @@ cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
     cdef uint64_t now, wakeup
     cdef bint more
     cdef int error = edge_sort(self, count)
+    cdef Profile *p = &self.profiled
+    p.rounds += 1
+    profile_lap(p, STAGE_SORT)
     if error:
         return error
     # Peers before clients: what they bring finishes work, what clients bring is new work.
     more = edge_read_peers(self)
+    profile_lap(p, STAGE_PEERS)
     edge_read_clients(self)
+    profile_lap(p, STAGE_CLIENTS)
     if core_has_calls(self.core):
         with gil:
             self._answer_calls()
+        profile_lap(p, STAGE_CALLS)
     # The lease is checked in the turn, by a clock that was read after the requests were executed.
     now = edge_boot_us()
     core_turn(self.core, now, edge_wall_ms())
+    profile_lap(p, STAGE_TURN)
     # The disk first: it works while the rest is sent.
     edge_write(self)
+    profile_lap(p, STAGE_DISK)
     edge_send_peers(self)
+    profile_lap(p, STAGE_SEND_PEERS)
     edge_send_clients(self)
+    profile_lap(p, STAGE_SEND_CLIENTS)
     wakeup = core_wakeup(self.core)
     again[0] = more or self.queue_length > 0 or wakeup <= now or core_has_calls(self.core)
     if wakeup > now and wakeup < self.armed_us:
@@ -442,6 +476,7 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
                 return error
             if self.writing and not busy:
                 self.writing = False
+                self.profiled.durable[profile_bucket(profile_ns() - self.profiled.handed_ns)] += 1
                 core_durable(self.core, self.write_end)
     return 0
 
@@ -496,7 +531,9 @@ cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
         space = core_client_space(self.core, conn, &room)
         room = min(room, <size_t>RECV_BYTES)
         size = recv(client.file, space, room, MSG_DONTWAIT)
+        self.profiled.recv_calls += 1
         if size > 0:
+            self.profiled.recv_bytes += size
             core_client_fed(self.core, conn, size)
             taken += size
             if <size_t>size < room:
@@ -533,7 +570,9 @@ cdef void edge_read_peer(Edge self, uint32_t peer, uint32_t channel) noexcept no
         space = core_peer_space(self.core, peer, channel, &room)
         room = min(room, <size_t>RECV_BYTES)
         size = recv(link.file, space, room, MSG_DONTWAIT)
+        self.profiled.recv_calls += 1
         if size > 0:
+            self.profiled.recv_bytes += size
             taken += size
             # Sampled after the bytes came: a grant must never seem older than its frame.
             core_clock(self.core, edge_boot_us(), edge_wall_ms())
@@ -562,6 +601,7 @@ cdef void edge_write(Edge self) noexcept nogil:
     if size:
         self.writing = True
         self.write_end = position + size
+        self.profiled.handed_ns = profile_ns()
         writer_submit(self.writer, position, data, size, sync)
 
 
@@ -580,7 +620,9 @@ cdef void edge_send_peer(Edge self, uint32_t peer, uint32_t channel) noexcept no
     cdef ssize_t sent
     while size:
         sent = send(link.file, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        self.profiled.send_calls += 1
         if sent >= 0:
+            self.profiled.send_bytes += sent
             core_peer_sent(self.core, peer, channel, sent)
             size = core_peer_output(self.core, peer, channel, &data)
         elif errno == EAGAIN:
@@ -610,7 +652,9 @@ cdef void edge_send_client(Edge self, uint32_t conn) noexcept nogil:
         if not size:
             break
         sent = send(client.file, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        self.profiled.send_calls += 1
         if sent >= 0:
+            self.profiled.send_bytes += sent
             core_client_sent(self.core, conn, sent)
         elif errno == EAGAIN:
             client.blocked = 1

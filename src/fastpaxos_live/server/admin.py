@@ -1,6 +1,8 @@
-"""Admin HTTP of one replica: GET /status for tools, GET /healthz for whatever watches processes."""
+"""Admin HTTP of one replica: GET /status and /profile for tools, GET /healthz for whatever watches processes."""
 
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -16,13 +18,20 @@ STOP_S = 2.0  # how long requests under way may take when the replica stops
 class Admin:
     """Serves on the replica's admin address."""
 
-    def __init__(self, replica: Replica, cell: CellConfig, name: str) -> None:
+    def __init__(
+        self, replica: Replica, cell: CellConfig, name: str, counters: Callable[[], dict[str, Any]]
+    ) -> None:
         self.replica = replica
+        self.counters = counters
         self.cell = cell
         self.me = cell.replica(name)
         application = web.Application(client_max_size=4096)
         application.add_routes(
-            [web.get("/status", self.on_status), web.get("/healthz", self.on_healthz)]
+            [
+                web.get("/status", self.on_status),
+                web.get("/profile", self.on_profile),
+                web.get("/healthz", self.on_healthz),
+            ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_S)
 
@@ -42,6 +51,18 @@ class Admin:
 
     async def on_status(self, request: web.Request) -> web.Response:
         return web.json_response(self.status())
+
+    async def on_profile(self, request: web.Request) -> web.Response:
+        """The edge's counters, when they were read, and the operations until then."""
+        status = self.replica.status()
+        return web.json_response(
+            {
+                "replica": self.me.name,
+                "time_ns": time.monotonic_ns(),
+                "operations": status["operations"] + status["reads"],
+                **self.counters(),
+            }
+        )
 
     async def on_healthz(self, request: web.Request) -> web.Response:
         """200 while this replica votes and knows a master, else 503; the body says which."""

@@ -124,6 +124,11 @@ cdef struct Writer:
     bint sync                 # the group is synced whatever the policy
     int error                 # errno of the first failure
     const char *failed        # and what it happened to
+    uint64_t submitted_us     # when the group was handed over
+    uint64_t groups           # written so far
+    uint64_t group_bytes
+    uint64_t wait_us          # groups waited for the thread
+    uint64_t service_us       # it wrote and synced them
     # Constants while the thread runs.
     pthread_t thread
     int directory
@@ -274,6 +279,7 @@ cdef int writer_write(Writer *w) noexcept nogil:
 cdef void *writer_main(void *argument) noexcept nogil:
     cdef Writer *w = <Writer *>argument
     cdef int error = 0
+    cdef uint64_t began
     pthread_mutex_lock(&w.lock)
     while not error and (w.busy or not w.stopping):
         if w.sync_at_us and writer_clock_us() >= w.sync_at_us:
@@ -285,10 +291,15 @@ cdef void *writer_main(void *argument) noexcept nogil:
             error = writer_prepare_slice(w)
             pthread_mutex_lock(&w.lock)
         elif w.busy:
+            began = writer_clock_us()
+            w.wait_us += began - w.submitted_us
             pthread_mutex_unlock(&w.lock)
             error = writer_write(w)
             pthread_mutex_lock(&w.lock)
             if not error:
+                w.service_us += writer_clock_us() - began
+                w.groups += 1
+                w.group_bytes += w.size
                 w.busy = False
                 pthread_mutex_unlock(&w.lock)
                 pthread_cond_signal(&w.idle)
@@ -314,6 +325,7 @@ cdef void writer_submit(
     w.data = data
     w.size = size
     w.sync = sync
+    w.submitted_us = writer_clock_us()
     w.busy = True
     pthread_mutex_unlock(&w.lock)
     pthread_cond_signal(&w.wake)  # after the lock is free, or the thread wakes only to wait for it

@@ -39,6 +39,9 @@ class Edge(Protocol):
     def adopt_peer(self, sock: socket, peer: int, channel: int) -> None:
         """The handshake is done; an older connection of the channel is closed without a word."""
 
+    def profile(self) -> dict[str, Any]:
+        """Counters since the start, as GET /profile shows them; empty where nothing is counted."""
+
     async def stop(self) -> None:
         """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
 

@@ -191,7 +191,7 @@ class Process:
         self.storage = storage
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.commands = Commands(replica, config, me.name)
-        self.admin = Admin(replica, config, me.name)
+        self.admin = Admin(replica, config, me.name, lambda: self.edge.profile())
         self.rows = RowLog(self.loop, replica)
         self.clients_max = raise_file_limit(config.limits.clients_max)
         names = [member.name for member in config.replicas]
