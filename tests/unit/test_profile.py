@@ -1,0 +1,56 @@
+"""The profile's buckets and the difference of two readings."""
+
+import numpy as np
+import pytest
+
+from fastpaxos_live.server import _edge
+from fastpaxos_live.server.profile import BUCKETS, bounds, difference, quantile
+
+
+def test_buckets_are_those_of_the_bounds() -> None:
+    generator = np.random.default_rng(1)
+    values = [*range(300), *(1 << power for power in range(64)), *((1 << power) - 1 for power in range(1, 65))]
+    values += [int(value) for value in generator.integers(0, 1 << 40, 1000)]
+    expected = np.searchsorted(bounds(), np.array(values, dtype=np.uint64), side="right") - 1
+    assert [_edge.bucket_of(value) for value in values] == expected.tolist()
+    assert max(expected) == BUCKETS - 1
+
+
+def test_a_quantile_is_at_most_an_eighth_below_the_exact_one() -> None:
+    values = np.sort(np.random.default_rng(2).integers(1, 1_000_000, 999))
+    counts = np.bincount([_edge.bucket_of(int(value)) for value in values], minlength=BUCKETS)
+    for share in (0.5, 0.99):
+        exact = values[int(np.ceil(share * len(values))) - 1]
+        found = quantile(counts, share)
+        assert found is not None and exact * 7 / 8 <= found <= exact
+    assert quantile(np.zeros(BUCKETS, int), 0.5) is None
+
+
+def reading(time_ns: int, rounds: int, operations: int, idle: int, turn: int) -> dict:
+    return {
+        "replica": "r1",
+        "time_ns": time_ns,
+        "rounds": rounds,
+        "operations": operations,
+        "stages_ns": {"idle": idle, "turn": turn},
+        "calls": {"recv": rounds},
+        "bytes": {"recv": 10 * rounds},
+        "writer": {"groups": rounds, "bytes": 0, "wait_us": 0, "write_us": 0},
+        "durable": [rounds] + [0] * (BUCKETS - 1),
+    }
+
+
+def test_a_difference_is_of_what_happened_between() -> None:
+    found = difference(reading(1000, 1, 5, 10, 100), reading(3000, 3, 25, 1510, 600))
+    assert (found["rounds"], found["operations"], found["calls"]["recv"]) == (2, 20, 2)
+    assert found["busy_share"] == pytest.approx(500 / 2000)
+    idle, turn = found["stages"]
+    assert idle["share"] == pytest.approx(0.75)
+    assert (turn["us_per_round"], turn["ns_per_operation"]) == (0.25, 25)
+    assert found["durable_us"] == {"p50": 0, "p99": 0}
+
+
+def test_without_rounds_nothing_is_divided() -> None:
+    found = difference(reading(0, 1, 5, 0, 0), reading(10, 1, 5, 10, 0))
+    assert found["stages"][1]["us_per_round"] is None and found["stages"][1]["ns_per_operation"] is None
+    assert found["durable_us"]["p50"] is None
