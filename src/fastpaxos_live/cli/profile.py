@@ -125,7 +125,7 @@ def read(admin: str) -> dict[str, Any]:
 
 def record(pid: int, seconds: float, file: Path) -> None:
     """A flame graph of this process, its C functions included. Raises CommandFailed."""
-    command = ["py-spy", "record", "--native", "--nonblocking", "--format", "flamegraph", "--output", str(file)]
+    command = ["py-spy", "record", "--native", "--format", "flamegraph", "--output", str(file)]
     done = subprocess.run(
         [*command, "--duration", str(max(1, round(seconds))), "--pid", str(pid)], capture_output=True, text=True
     )
