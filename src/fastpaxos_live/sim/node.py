@@ -335,6 +335,8 @@ class Node:
         self.core.clock(boot, wall)
         received, self.inbox = self.inbox, []
         if self.stall is None:
+            if not received:  # else what it is fed tells of the turn
+                self.note(world.now, self.id, t.TURN, boot)
             for item in received:
                 HANDLERS[item[0]](self, *item[1:])
             self._end(boot, wall)
@@ -354,6 +356,7 @@ class Node:
             self.received += [item for item in self.inbox if item[0] in CLIENT_ITEMS]
             self.inbox = [item for item in self.inbox if item[0] not in CLIENT_ITEMS]
             self._feed_received()
+        self.note(self.world.now, self.id, t.TURN, self.boot_us())
         self._end(self.boot_us(), self.wall_ms())
 
     def _feed_received(self) -> None:
@@ -369,7 +372,6 @@ class Node:
         if not self._drain(boot):
             return  # died while it sent
         wake = core.wakeup()
-        self.note(world.now, self.id, t.TURN, boot, wake)
         if boot > self.last_wake + 2:
             self.spins = 0
         else:

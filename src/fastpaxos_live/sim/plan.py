@@ -77,10 +77,10 @@ class Plan:
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
     lease, lease_master, beat, election = random.choice(LEASES)
-    replicas = random.choices((1, 3, 5, 7), (10, 70, 20, 2))[0]
+    replicas = random.choices((1, 3, 5, 7), (12, 70, 16, 2))[0]
     lossy = random.random() < 0.4
     offset = random.choice((0, 20, 1000, 3_600_000))
-    pipeline = random.choice((1, 2, 4, 16))
+    pipeline = random.choice((1, 3, 6, 16))
     return Plan(
         replicas=replicas,
         lease_us=lease,
@@ -96,7 +96,7 @@ def draw_plan(random: Random) -> Plan:
         clients=random.randint(2, 5),
         readers=0,
         pipeline=pipeline,
-        think_us=random.choice((5_000, 10_000, 20_000)) * (1 + pipeline // 4),
+        think_us=random.choice((10_000, 20_000, 30_000)) * (1 + pipeline // 4),
         keys=random.choice((2, 5, 12)) + pipeline // 4,
         value_bytes=random.choice((0, 0, 40, 3000)),
         delay_us=random.choice(((30, 200), (100, 1500), (500, 6000))),

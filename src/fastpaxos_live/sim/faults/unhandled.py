@@ -37,4 +37,14 @@ UNHANDLED = {
         "each answers as the same one; peers refuse only connections that look older",
         "peers that remember how far each replica was",
     ),
+    "vm_pause": Unhandled(
+        "a virtual machine stands still, and its boot clock with it",
+        "its lease lasts too long in true time: it may answer stale reads",
+        "reads that ask a majority",
+    ),
+    "identity_answers": Unhandled(
+        "a second process with a replica's identity answers at its address, or calls one that has forgotten it",
+        "it is accepted: answers carry no number of their own, and call numbers are forgotten at a restart",
+        "peers that remember how far each replica was",
+    ),
 }
