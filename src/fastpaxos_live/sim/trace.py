@@ -46,8 +46,12 @@ Fields = tuple[int, int, int, int, int, int, int, int, int, int]
 
 def frames_of(data: bytes) -> list[tuple[int, int, Fields]]:
     """(start, end, fields) of each whole frame that `data` begins with; nothing is verified."""
-    frames = []
     at, size = 0, len(data)
+    if size >= log_frame.HEADER_BYTES:
+        fields = _HEADER.unpack_from(data)
+        if fields[3] == size:  # as mostly
+            return [(0, size, fields)]
+    frames = []
     while at + log_frame.HEADER_BYTES <= size:
         fields = _HEADER.unpack_from(data, at)
         end = at + fields[3]
