@@ -191,9 +191,12 @@ def drift_plan(random: Random) -> Plan:
 
 
 def pieces_plan(random: Random) -> Plan:
-    """As `relay_plan`, with requests that arrive in two pieces, while others of their connection are outstanding."""
+    """As `relay_plan`, with requests in two pieces, the second of which may be late, and each write in a batch of its
+    own: the order of replies.
+    """
     return replace(
-        relay_plan(random), lossy=True, split=0.7, pipeline=8, think_us=10_000, delay_us=(500, 12_000),
+        relay_plan(random), lossy=True, split=0.7, delay_tail=0.1, window=2, batch_bytes=40, pipeline=16,
+        think_us=10_000, readers=0, redirect=2, write_timeout_us=1_000_000,
     )  # fmt: skip
 
 

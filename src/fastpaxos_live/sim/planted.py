@@ -111,7 +111,7 @@ AROUND = (
     Mutant(
         "report entries as accepted at the promised number", "log_paxos",
         "instance=instance, extra=entry.number,", "instance=instance, extra=promise.number,",
-        "relay",
+        "lossy",
     ),
     Mutant(
         "forget what lies above the entry accepted last", "log_paxos",
