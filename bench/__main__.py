@@ -3,12 +3,14 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from . import peers as peers_run
 from . import quick as quick_run
 from .load import LoadError
 from .report import show
@@ -32,12 +34,34 @@ def quick(
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
 ) -> None:
     """Both cores and redis-server alone: SET and GET at 1x1, 20x1, 50x16; every write on disk."""
+    _tell(lambda console: quick_run.run(rounds, seconds, console), show, as_json, out)
+
+
+@app.command()
+def peers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory for the result, peers.json.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="3 rounds of 1 s instead of 5 of 3 s.")] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; the median counts.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Length of one measurement.")] = None,
+) -> None:
+    """The compiled cell, redis-server alone and etcd under the same loads; says which aims are met."""
+    rounds = rounds or (3 if quick else 5)
+    seconds = seconds or (1.0 if quick else 3.0)
+    _tell(lambda console: peers_run.run(rounds, seconds, console), peers_run.show, as_json, out)
+
+
+def _tell(
+    run: Callable[[Console], dict[str, Any]], show: Callable[[dict[str, Any], Console], None], as_json: bool,
+    out: Path | None,
+) -> None:
+    # Runs it, keeps the result, and prints it.
     for tool in ("redis-benchmark", "redis-server"):
         if shutil.which(tool) is None:
             print(f"bench: {tool} is not installed (Debian: apt install redis)", file=sys.stderr)
             raise typer.Exit(1)
     try:
-        result = quick_run.run(rounds, seconds, Console(stderr=True))
+        result = run(Console(stderr=True))
     except LoadError as error:
         print(f"bench: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

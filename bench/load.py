@@ -2,6 +2,7 @@
 
 import csv
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastpaxos_live.testing import HOST
@@ -28,11 +29,13 @@ class LoadError(Exception):
     """redis-benchmark failed; the text says how."""
 
 
-def measure(port: int, command: str, shape: Shape, requests: int, seconds: float = 0.0) -> dict[str, float]:
+def measure(
+    port: int, command: str, shape: Shape, requests: int, seconds: float = 0.0, value_bytes: int = VALUE_BYTES
+) -> dict[str, float]:
     """Runs it once, for about `seconds`. Returns rps, p50_ms and p99_ms. Raises LoadError."""
     line = ["redis-benchmark", "-h", HOST, "-p", str(port), "-t", command, "-n", str(requests)]
     line += ["-c", str(shape.clients), "-P", str(shape.depth)]
-    line += ["-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv"]
+    line += ["-d", str(value_bytes), "-r", str(KEYS), "--csv"]
     limit = LIMIT_S + PATIENCE * seconds
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=limit)
@@ -49,13 +52,15 @@ def measure(port: int, command: str, shape: Shape, requests: int, seconds: float
     }
 
 
-def requests_for(port: int, command: str, shape: Shape, seconds: float) -> int:
-    """How many requests take about `seconds`, found by a short run, which also warms up."""
+def requests_for(measure: Callable[[int], dict[str, float]], shape: Shape, seconds: float) -> int:
+    """How many requests take about `seconds`, found by a short run, which also warms up.
+
+    `measure` sends so many, and returns what the module's `measure` does.
+    """
     requests = 20 * shape.clients * shape.depth + 200
-    rate = measure(port, command, shape, requests)["rps"]
+    rate = measure(requests)["rps"]
     # The short run is over before it is precise: let a second, longer one correct it.
-    longer = max(requests, int(rate * seconds / 8))
-    rate = measure(port, command, shape, longer, seconds)["rps"]
+    rate = measure(max(requests, int(rate * seconds / 8)))["rps"]
     return max(requests, int(rate * seconds))
 
 

@@ -2,6 +2,7 @@
 
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def _measure_all(
                 results: dict[str, list[dict[str, float]]] = {person.name: [] for person in people}
                 for person in people:
                     step(f"{command} {shape} {person.name} (warm-up)")
-                    requests[person.name] = load.requests_for(person.port(), command, shape, seconds)
+                    requests[person.name] = load.requests_for(
+                        partial(load.measure, person.port(), command, shape), shape, seconds
+                    )
                 for _ in range(rounds):  # alternating, so that a slow minute hits all alike
                     for person in people:
                         step(f"{command} {shape} {person.name}")
