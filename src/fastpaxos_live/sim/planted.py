@@ -137,12 +137,6 @@ AROUND = (
         "relay",
     ),
     Mutant(
-        "go on with a client while its replies are outstanding", "replica",
-        "if client.pending or client.forwarded or client.outbox_count or not client.alive:",
-        "if client.forwarded or client.outbox_count or not client.alive:",
-        "pieces",
-    ),
-    Mutant(
         "forward while own replies are outstanding", "replica",
         "        if client.pending:\n            return False\n        coming", "        coming",
         "pieces",
@@ -151,6 +145,11 @@ AROUND = (
         "redirect a client to the replica it is at", "replica",
         'self.config["clients"][master - 1]', 'self.config["clients"][self.me - 1]',
         "restart",
+    ),
+    Mutant(
+        "apply a batch of another epoch", "replica",
+        "header.kind == OPERATIONS and header.epoch == self.epoch:", "header.kind == OPERATIONS:",
+        "relay",
     ),
     Mutant(
         "expire keys by the own clock", "replica",
