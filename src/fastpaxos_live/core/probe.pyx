@@ -1,10 +1,12 @@
 # The way of a request through the lower layers, without a replica: for tests and small benchmarks.
-# The class is that of reference/probe.py.
+# The class is that of reference/probe.py. What benchmarks time has its loop in C: `count` repetitions
+# a call, each on other input, so that the compiler can't do one for all.
 
 cdef class Probe:
-    """A parser and a store; whatever is fed is executed at once."""
+    """A parser and a store, whatever is fed is executed at once; and the steps of the log, one by one."""
     cdef Store store
     cdef RespParser parser
+    cdef LogDisk disk
     cdef Buf data
     cdef Buf op
     cdef Buf out
@@ -14,11 +16,15 @@ cdef class Probe:
     def __cinit__(self, seed: int, value_bytes_max: int, resp: int):
         fdb_init(&self.store, seed)
         resp_init(&self.parser, value_bytes_max)
+        self.disk.seed = seed
+        self.disk.replica = self.disk.incarnation = 1
+        self.disk.group = 1
         self.resp = resp
 
     def __dealloc__(self):
         fdb_free(&self.store)
         resp_free(&self.parser)
+        disk_free(&self.disk)
         buf_free(&self.data)
         buf_free(&self.op)
         buf_free(&self.out)
@@ -104,3 +110,163 @@ cdef class Probe:
     def state(self) -> tuple:
         """(keys, keys with a deadline, sum over the state, next deadline)"""
         return self.store.size, self.store.expiring, self.store.state_sum, self.store.next_deadline
+
+    # --- the steps of a request, apart
+    def parse(self, requests: bytes) -> int:
+        """How many whole requests these are; each is made an operation."""
+        cdef RespParser parser
+        cdef const char *data = requests
+        cdef size_t at = 0, size = len(requests)
+        cdef uint64_t count = 0
+        resp_init(&parser, size)
+        with nogil:
+            while resp_next(&parser, data + at, size - at) == RESP_REQUEST:
+                buf_clear(&self.op)
+                resp_encode(&parser, data + at, self.resp, &self.op, &self.op)
+                at += parser.consumed
+                count += 1
+        resp_free(&parser)
+        return count
+
+    def get(self, keys: list) -> int:
+        """Bytes of all values that the store has under these keys."""
+        cdef bytes key
+        cdef size_t size
+        cdef uint64_t total = 0
+        for key in keys:
+            if fdb_get(&self.store, key, len(key), &size) != NULL:
+                total += size
+        return total
+
+    def put(self, keys: list, value: bytes) -> None:
+        """Stores the value under each of the keys."""
+        cdef bytes key
+        cdef const char *data = value
+        cdef size_t size = len(value)
+        for key in keys:
+            fdb_put(&self.store, key, len(key), data, size, 0)
+
+    def apply(self, value: bytes) -> int:
+        """Applies a value as a follower does, without replies; how many operations it has."""
+        cdef const char *data = value
+        cdef size_t at = VALUE_BYTES, end = len(value)
+        cdef ValueHead v
+        cdef FdbAhead ahead
+        memcpy(&v, data, VALUE_BYTES)
+        with nogil:
+            fdb_expire(&self.store, v.time_ms)
+            fdb_ahead_begin(&self.store, &ahead, data + at, data + end)
+            while at < end:
+                fdb_ahead_step(&self.store, &ahead)
+                fdb_run(&self.store, data + at, v.time_ms, 2, NULL)
+                at += fdb_op_size(data + at)
+        return v.count
+
+    def reply(self, value: bytes, count: int) -> int:
+        """Bytes of all replies with this value."""
+        cdef const char *data = value
+        cdef size_t size = len(value)
+        cdef uint64_t total = 0, n = count, _
+        with nogil:
+            for _ in range(n):
+                buf_clear(&self.out)
+                fdb_say_bulk(&self.out, data, size)
+                total += buf_size(&self.out)
+        return total
+
+    # --- the steps of the log
+    def checksum(self, data: bytes, count: int) -> int:
+        """Sum of the XXH64 with seeds from 0 on."""
+        cdef const char *at = data
+        cdef size_t size = len(data)
+        cdef uint64_t total = 0, n = count, i
+        with nogil:
+            for i in range(n):
+                total += xxh64(at, size, i)
+        return total
+
+    def encode_frames(self, payload: bytes, count: int) -> int:
+        """Sum of the checksums of ACCEPT frames for instances from 1 on."""
+        cdef const char *data = payload
+        cdef size_t size = len(payload)
+        cdef uint64_t total = 0, n = count, i
+        cdef Head h
+        memset(&h, 0, sizeof(h))
+        h.type = ACCEPT
+        h.sender = 1
+        h.incarnation = 1
+        with nogil:
+            for i in range(1, n + 1):
+                h.instance = i
+                buf_clear(&self.out)
+                flog_frame_add(&self.out, self.store.seed, &h, data, size)
+                total += h.checksum
+        return total
+
+    def verify_frames(self, frames: bytes) -> int:
+        """How many frames at the start are whole and valid."""
+        cdef const char *data = frames
+        cdef size_t at = 0, size = len(frames)
+        cdef uint64_t seed = self.store.seed, count = 0
+        cdef int64_t n
+        with nogil:
+            while True:
+                n = flog_frame_length(seed, data + at, size - at)
+                if n <= 0 or <size_t>n > size - at or not flog_frame_valid(seed, data + at, <size_t>n):
+                    break
+                at += n
+                count += 1
+        return count
+
+    def append(self, frame: bytes, count: int) -> int:
+        """A group of that many frames; the log position behind it."""
+        cdef const char *data = frame
+        cdef const char *group
+        cdef size_t size = len(frame)
+        cdef uint64_t n = count, position, _
+        cdef bint sync
+        with nogil:
+            for _ in range(n):
+                disk_append(&self.disk, data, size)
+            disk_drain(&self.disk, 0, 0, &position, &group, &sync)
+            disk_durable(&self.disk, self.disk.writing_end)
+        return self.disk.base
+
+    def accept(self, count: int) -> tuple:
+        """An acceptor takes ACCEPTs for instances from 1 on: (accepted up to, chosen up to, actions asked for)."""
+        cdef Machines machines
+        cdef Message m
+        cdef Out out
+        cdef uint64_t actions = 0, n = count, i
+        memset(&machines, 0, sizeof(machines))
+        memset(&m, 0, sizeof(m))
+        machines.replicas = 3
+        machines.quorum = machines.me = 2
+        m.type = M_ACCEPT
+        m.sender = 1
+        m.number = 1
+        with nogil:
+            for i in range(1, n + 1):
+                m.now = m.sent = m.instance = i
+                m.mark = i - 1
+                out.count = 0
+                acceptor_step(&machines, &m, &out)
+                actions += out.count
+        return machines.acceptor.last, machines.acceptor.chosen, actions
+
+    def seal(self, operations: bytes, count: int) -> int:
+        """Sum of the checksums of values with these operations, sealed at times from 0 ms on."""
+        cdef uint64_t total = 0, n = count, i
+        cdef ValueHead v
+        memset(&v, 0, sizeof(v))
+        v.count = 1
+        buf_clear(&self.out)
+        buf_reserve(&self.out, VALUE_BYTES)
+        self.out.end += VALUE_BYTES
+        buf_add(&self.out, <const char *>operations, len(operations))
+        with nogil:
+            for i in range(n):
+                v.time_ms = i
+                flog_value_seal(&self.out, self.store.seed, &v)
+                total += v.checksum
+        return total

@@ -1,20 +1,40 @@
 """The way of a request through the lower layers, without a replica: for tests and small
 benchmarks."""
 
-from .db_apply import is_due, run, slot
+from xxhash import xxh64_intdigest
+
+from .db_apply import Call, is_due, run, slot
 from .db_ops import op_size
 from .db_store import Store
+from .log_disk import LogDisk
+from .log_frame import (
+    ACCEPT,
+    OPERATIONS,
+    VALUE_BYTES,
+    BadFrame,
+    frame_decode,
+    frame_encode,
+    frame_length,
+    value_encode,
+    value_header,
+)
+from .log_machines import M_ACCEPT, Action, Machines, Message, acceptor_step
+from .replica_client import operations as operations_of
 from .resp_fast import CALL, REPLY, WRITE, encode
-from .resp_parse import BROKEN, MORE, TOO_LARGE, Parser
+from .resp_parse import BROKEN, MORE, REQUEST, TOO_LARGE, Parser
+
+MASK = (1 << 64) - 1
 
 
 class Probe:
-    """A parser and a store; whatever is fed is executed at once."""
+    """A parser and a store, whatever is fed is executed at once; and the steps of the log, one by one."""
 
     def __init__(self, seed: int, value_bytes_max: int, resp: int) -> None:
         """`seed`: u64; `value_bytes_max`: the largest argument; `resp`: RESP version, 2 or 3."""
         self._store = Store(seed)
         self._parser = Parser(value_bytes_max)
+        self._seed = seed
+        self._disk = LogDisk(seed, 1, 1)
         self._resp = resp
         self._data = bytearray()
         self._broken = False
@@ -84,3 +104,96 @@ class Probe:
         """(keys, keys with a deadline, sum over the state, next deadline)"""
         store = self._store
         return store.size, store.expiring, store.state_sum, store.next_deadline
+
+    # --- the steps of a request, apart
+    def parse(self, requests: bytes) -> int:
+        """How many whole requests these are; each is made an operation."""
+        parser = Parser(len(requests))
+        data = bytearray(requests)
+        count = 0
+        while parser.next(data, 0) == REQUEST:
+            encode(parser.args, self._resp)
+            del data[: parser.consumed]
+            count += 1
+        return count
+
+    def get(self, keys: list[bytes]) -> int:
+        """Bytes of all values that the store has under these keys."""
+        return sum(len(self._store.get(key) or b"") for key in keys)
+
+    def put(self, keys: list[bytes], value: bytes) -> None:
+        """Stores the value under each of the keys."""
+        for key in keys:
+            self._store.put(key, value, 0)
+
+    def apply(self, value: bytes) -> int:
+        """Applies a value as a follower does, without replies; how many operations it has."""
+        header = value_header(value)
+        self._store.expire(header.time_ms)
+        for at in operations_of(value, VALUE_BYTES):
+            run(self._store, value, at, header.time_ms, 2, None)
+        return header.operations
+
+    def reply(self, value: bytes, count: int) -> int:
+        """Bytes of all replies with this value."""
+        call = Call(self._store, 0, 0, [], 0, 2)
+        total = 0
+        for _ in range(count):
+            out = bytearray()
+            out += call.bulk(value)
+            total += len(out)
+        return total
+
+    # --- the steps of the log
+    def checksum(self, data: bytes, count: int) -> int:
+        """Sum of the XXH64 with seeds from 0 on."""
+        return sum(xxh64_intdigest(data, seed) for seed in range(count)) & MASK
+
+    def encode_frames(self, payload: bytes, count: int) -> int:
+        """Sum of the checksums of ACCEPT frames for instances from 1 on."""
+        total = 0
+        for instance in range(1, count + 1):
+            frame = frame_encode(self._seed, ACCEPT, 1, 1, instance=instance, payload=payload)
+            total += int.from_bytes(frame[:8], "little")
+        return total & MASK
+
+    def verify_frames(self, frames: bytes) -> int:
+        """How many frames at the start are whole and valid."""
+        at = count = 0
+        try:
+            while (n := frame_length(self._seed, frames, at)) and n <= len(frames) - at:
+                frame_decode(self._seed, frames, at, n)
+                at += n
+                count += 1
+        except BadFrame:
+            pass
+        return count
+
+    def append(self, frame: bytes, count: int) -> int:
+        """A group of that many frames; the log position behind it."""
+        for _ in range(count):
+            self._disk.append(frame)
+        self._disk.drain(0, 0)
+        self._disk.durable(self._disk.writing_end)
+        return self._disk.base
+
+    def accept(self, count: int) -> tuple[int, int, int]:
+        """An acceptor takes ACCEPTs for instances from 1 on: (accepted up to, chosen up to, actions asked for)."""
+        machines = Machines(
+            None, 3, me=2, lease=0, master=0, beat=0, term=0, resend=0, patience=0, window=0, room=0
+        )
+        actions = 0
+        for i in range(1, count + 1):
+            m = Message(M_ACCEPT, sender=1, now=i, number=1, instance=i, mark=i - 1, sent=i)
+            out: list[Action] = []
+            acceptor_step(machines, m, out)
+            actions += len(out)
+        return machines.acceptor.last, machines.acceptor.chosen, actions
+
+    def seal(self, operations: bytes, count: int) -> int:
+        """Sum of the checksums of values with these operations, sealed at times from 0 ms on."""
+        total = 0
+        for time_ms in range(count):
+            value = value_encode(self._seed, time_ms, 0, 1, OPERATIONS, operations)
+            total += value_header(value).checksum
+        return total & MASK
