@@ -43,9 +43,11 @@ lint: build
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src
 
-# What single parts of the hot path cost, on both cores. Whole cells: python -m bench quick.
+# What single parts of the hot path cost, on both cores; to compare: ARGS=--benchmark-autosave, then
+# ARGS=--benchmark-compare. Whole cells: python -m bench --help.
 bench: build
-	$(BIN)/python -m pytest bench/test_hotpath.py $(ARGS)
+	$(BIN)/python -m pytest bench/test_hotpath.py --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,rounds \
+		--benchmark-group-by=group $(ARGS)
 
 # Cython's pages of which lines call into Python: build/cython/**/*.html
 annotate: $(VENV)/installed

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from . import hotpath as hotpath_run
 from . import peers as peers_run
 from . import quick as quick_run
 from .load import LoadError
-from .report import show
-from .results import save
+from .results import OUT, save
+from .tables import show
 
 FILE_WIDTH = 100  # columns of what is printed into a file
 
@@ -71,6 +72,26 @@ def _tell(
         print(json.dumps(result))
     else:
         show(result, Console(width=None if sys.stdout.isatty() else FILE_WIDTH))
+
+
+@app.command()
+def hotpath(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[Path, typer.Option(help="Directory for the result, hotpath.json.")] = OUT,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Length of one benchmark.")] = 0.5,
+    select: Annotated[str, typer.Option("--select", "-k", help="Only these benchmarks, as pytest's -k.")] = "",
+) -> None:
+    """Single parts of the hot path on both cores: ns per operation and bytes/s."""
+    try:
+        result = hotpath_run.run(seconds, select, Console(stderr=True))
+    except hotpath_run.HotpathError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    save(result, out)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        hotpath_run.show(result, Console(width=None if sys.stdout.isatty() else hotpath_run.WIDTH))
 
 
 app(prog_name="python -m bench")
