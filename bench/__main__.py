@@ -17,7 +17,7 @@ from .load import LoadError
 from .results import OUT, save
 from .tables import show
 
-FILE_WIDTH = 100  # columns of what is printed into a file
+FILE_WIDTH = 132  # columns of what is printed into a file
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 
