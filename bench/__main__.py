@@ -1,25 +1,39 @@
 """The commands of `python -m bench`."""
 
 import json
+import re
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from fastpaxos_live.server.config import ConfigError
+
 from . import hotpath as hotpath_run
 from . import peers as peers_run
 from . import quick as quick_run
-from .load import LoadError
+from . import recovery, sweep, table1, tables
+from .hotpath import HotpathError
+from .load import LoadError, Shape
 from .results import OUT, save
-from .tables import show
 
 FILE_WIDTH = 132  # columns of what is printed into a file
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Replicas(StrEnum):
+    """Sizes of cells, as an option."""
+
+    three = "3"
+    five = "5"
+    both = "both"
 
 
 @app.callback()
@@ -27,71 +41,153 @@ def commands() -> None:
     """Benchmarks of fastpaxos_live."""
 
 
-@app.command()
-def quick(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Directory for the result, quick.json.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Out = Annotated[Path, typer.Option(help="Directory for the result, COMMAND.json.")]
+Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds; the median counts.")]
+Seconds = Annotated[float | None, typer.Option(min=0.05, help="Length of one measurement.")]
+REDIS = ("redis-benchmark", "redis-server")
+ERRORS = (LoadError, HotpathError, AssertionError, OSError)  # AssertionError: the kit waited in vain for a cell
+
+
+def _run(
+    measure: Callable[[Console], dict[str, Any]],
+    show: Callable[[dict[str, Any], Console], None],
+    as_json: bool,
+    out: Path,
+    tools: Sequence[str] = REDIS,
+    width: int = FILE_WIDTH,
 ) -> None:
+    """Measures, saves and prints; what goes wrong is one line."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            _fail(f"{tool} is not installed (Debian: apt install redis)", 1)
+    try:
+        result = measure(Console(stderr=True))
+        save(result, out)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except ERRORS as error:
+        _fail(str(error), 1)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        show(result, Console(width=None if sys.stdout.isatty() else width))
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"bench: {text}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        _fail(f"{text!r}: expected whole numbers with commas between them", 2)
+
+
+def _shapes(text: str) -> list[Shape]:
+    found = [re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", word) for word in text.split(",")]
+    shapes = [Shape(int(match[1]), int(match[2])) for match in found if match]
+    if len(shapes) < len(found):
+        _fail(f"{text!r}: expected loads such as 50x16 (clients x depth) with commas between them", 2)
+    return shapes
+
+
+@app.command()
+def quick(as_json: AsJson = False, out: Out = OUT, rounds: Rounds = None, seconds: Seconds = None) -> None:
     """Both cores and redis-server alone: SET and GET at 1x1, 20x1, 50x16; every write on disk."""
-    _tell(lambda console: quick_run.run(rounds, seconds, console), show, as_json, out)
+    _run(lambda console: quick_run.run(rounds or 3, seconds or 2.0, console), tables.show, as_json, out)
 
 
 @app.command()
 def peers(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Directory for the result, peers.json.")] = None,
+    as_json: AsJson = False,
+    out: Out = OUT,
     quick: Annotated[bool, typer.Option("--quick", help="3 rounds of 1 s instead of 5 of 3 s.")] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; the median counts.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Length of one measurement.")] = None,
+    rounds: Rounds = None,
+    seconds: Seconds = None,
 ) -> None:
     """The compiled cell, redis-server alone and etcd under the same loads; says which aims are met."""
     rounds = rounds or (3 if quick else 5)
     seconds = seconds or (1.0 if quick else 3.0)
-    _tell(lambda console: peers_run.run(rounds, seconds, console), peers_run.show, as_json, out)
+    _run(lambda console: peers_run.run(rounds, seconds, console), peers_run.show, as_json, out)
 
 
-def _tell(
-    run: Callable[[Console], dict[str, Any]], show: Callable[[dict[str, Any], Console], None], as_json: bool,
-    out: Path | None,
+@app.command("table1")
+def table1_(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    quick: Annotated[bool, typer.Option("--quick", help="Some minutes: 3 rounds of 1 s instead of 5 of 5 s.")] = False,
+    replicas: Annotated[Replicas, typer.Option(help="Size of the cells.")] = Replicas.both,
+    rounds: Rounds = None,
+    seconds: Seconds = None,
+    database_mb: Annotated[int, typer.Option(min=1, help="Size of the database, as in the paper.")] = 100,
 ) -> None:
-    # Runs it, keeps the result, and prints it.
-    for tool in ("redis-benchmark", "redis-server"):
-        if shutil.which(tool) is None:
-            print(f"bench: {tool} is not installed (Debian: apt install redis)", file=sys.stderr)
-            raise typer.Exit(1)
-    try:
-        result = run(Console(stderr=True))
-    except LoadError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    if out is not None:
-        save(result, out)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        show(result, Console(width=None if sys.stdout.isatty() else FILE_WIDTH))
+    """The paper's table 1 on both cores, beside its figures of 2006."""
+    settings = table1.Settings(
+        [3, 5] if replicas is Replicas.both else [int(replicas.value)],
+        rounds or (3 if quick else 5),
+        seconds or (1.0 if quick else 5.0),
+        database_mb << 20,
+    )
+    _run(lambda console: table1.run(settings, console), table1.show, as_json, out)
+
+
+@app.command("sweep")
+def sweep_(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    quick: Annotated[bool, typer.Option("--quick", help="A small grid in some minutes.")] = False,
+    rounds: Rounds = None,
+    seconds: Seconds = None,
+    batch_bytes: Annotated[str | None, typer.Option(help="Batch limits, with commas.")] = None,
+    window: Annotated[str | None, typer.Option(help="Instances in flight, with commas.")] = None,
+    fsync: Annotated[str | None, typer.Option(help="Policies, with commas.")] = None,
+    value_bytes: Annotated[str | None, typer.Option(help="Sizes of values, with commas.")] = None,
+    load: Annotated[str | None, typer.Option(help="Loads, such as 1x1,50x16: clients x depth.")] = None,
+) -> None:
+    """Batch limit x window x fsync policy x value size x clients; says which setting to choose."""
+    grid = sweep.QUICK if quick else sweep.FULL
+    grid = sweep.Grid(
+        _integers(batch_bytes) if batch_bytes else grid.batch_bytes,
+        _integers(window) if window else grid.window,
+        fsync.split(",") if fsync else grid.fsync,
+        _integers(value_bytes) if value_bytes else grid.value_bytes,
+        _shapes(load) if load else grid.shapes,
+    )
+    seconds = seconds or (0.4 if quick else 1.0)
+    _run(lambda console: sweep.run(grid, rounds or 3, seconds, console), sweep.show, as_json, out)
+
+
+@app.command("recovery")
+def recovery_(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    keys: Annotated[int, typer.Option(min=1, help="How many; the reference core gets a tenth.")] = 1_000_000,
+    rounds: Rounds = None,
+) -> None:
+    """Start-up time and memory with many keys, beside redis-server's."""
+    _run(lambda console: recovery.run(keys, rounds or 3, console), recovery.show, as_json, out)
 
 
 @app.command()
 def hotpath(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[Path, typer.Option(help="Directory for the result, hotpath.json.")] = OUT,
+    as_json: AsJson = False,
+    out: Out = OUT,
     seconds: Annotated[float, typer.Option(min=0.001, help="Length of one benchmark.")] = 0.5,
     select: Annotated[str, typer.Option("--select", "-k", help="Only these benchmarks, as pytest's -k.")] = "",
 ) -> None:
     """Single parts of the hot path on both cores: ns per operation and bytes/s."""
-    try:
-        result = hotpath_run.run(seconds, select, Console(stderr=True))
-    except hotpath_run.HotpathError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    save(result, out)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        hotpath_run.show(result, Console(width=None if sys.stdout.isatty() else hotpath_run.WIDTH))
+    _run(
+        lambda console: hotpath_run.run(seconds, select, console), hotpath_run.show, as_json, out, (), hotpath_run.WIDTH
+    )
 
 
-app(prog_name="python -m bench")
+def main() -> None:
+    """Runs the command of the command line; SIGTERM ends it as an exit does, with all children."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    app(prog_name="python -m bench")
+
+
+main()

@@ -83,3 +83,21 @@ def first_line(*command: str) -> str:
     except OSError:
         return ""
     return done.stdout.partition("\n")[0] if done.returncode == 0 else ""
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """What stands below the table of any result."""
+    facts = result["machine"]
+    return [
+        f"{facts['processors']} x {facts['processor']}, {facts['memory_bytes'] / 2**30:.0f} GiB, {facts['system']}",
+        f"{facts['file_system']}, fdatasync of a small append: "
+        f"{facts['fdatasync_us_p50']} us (p99 {facts['fdatasync_us_p99']} us)",
+        f"Python {facts['python']}, Cython {facts['cython']}, uvloop {facts['uvloop']}; {facts['redis_server']}",
+        f"fastpaxos_live {facts['fastpaxos_live']}, commit {result['commit'] or 'unknown'}",
+    ]
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))

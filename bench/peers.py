@@ -12,12 +12,12 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import contestants, etcd, load, results
 from .contestants import Contestant
-from .load import LoadError, Shape
+from .load import Shape
+from .measuring import Steps, steady
 
 OURS, REDIS, ETCD = "compiled", "redis alone", "etcd"
 GUARANTEES = {
@@ -25,8 +25,6 @@ GUARANTEES = {
     REDIS: "1 server, appendfsync always; a write is on its disk",
     ETCD: "3 members; a write is on the disks of a majority, a read is confirmed by a majority",
 }
-MOVES_MAX = 5  # how often a measurement is repeated since the master changed under it
-
 Send = Callable[[int, str, Shape, int, float, int], dict[str, float]]
 """(port, command, shape, requests, seconds, bytes of a value) -> rps, p50_ms, p99_ms."""
 
@@ -101,17 +99,15 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
 
 
 def _measure_all(peers: list[Peer], rounds: int, seconds: float, console: Console) -> list[dict[str, Any]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     rows = []
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(peers) * len(WORKLOADS) * (rounds + 1))
+    with Steps(len(peers) * len(WORKLOADS) * (rounds + 1), console) as step:
         for work in WORKLOADS:
             requests: dict[str, int] = {}
             runs: dict[str, list[dict[str, float]]] = {peer.contestant.name: [] for peer in peers}
             for turn in range(rounds + 1):  # alternating, so that a slow minute hits all alike; the first warms up
                 for peer in peers:
                     name = peer.contestant.name
-                    progress.update(task, description=f"{work.command} {work.shape} {name:<28}", advance=1)
+                    step(f"{work.command} {work.shape} {name}")
                     if turn:
                         runs[name].append(_measure(peer, work, requests[name], seconds))
                     else:
@@ -123,13 +119,10 @@ def _measure_all(peers: list[Peer], rounds: int, seconds: float, console: Consol
 
 
 def _measure(peer: Peer, work: Workload, requests: int, seconds: float) -> dict[str, float]:
-    # At a master that stayed one.
-    for _ in range(MOVES_MAX):
-        port = peer.contestant.port()
-        result = peer.send(port, work.command, work.shape, requests, seconds, work.value_bytes)
-        if peer.contestant.port() == port:
-            return result
-    raise LoadError(f"{peer.contestant.name}: the master changed in each of {MOVES_MAX} measurements")
+    def send(port: int) -> dict[str, float]:
+        return peer.send(port, work.command, work.shape, requests, seconds, work.value_bytes)
+
+    return steady(peer.contestant.name, peer.contestant.port, send)
 
 
 def _row(work: Workload, runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:

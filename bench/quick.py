@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import contestants, load, results
-from .load import LoadError, Shape
+from .load import Shape
+from .measuring import Steps, steady
 
 COMMANDS = ("set", "get")
 SHAPES = (Shape(1, 1), Shape(20, 1), Shape(50, 16))
-MOVES_MAX = 5  # how often a measurement is repeated since the master changed under it
 
 
 def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
@@ -44,15 +43,9 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
 def _measure_all(
     people: list[contestants.Contestant], rounds: int, seconds: float, console: Console
 ) -> list[dict[str, Any]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    steps = len(people) * (1 + len(COMMANDS) * len(SHAPES) * (rounds + 1))
+    total = len(people) * (1 + len(COMMANDS) * len(SHAPES) * (rounds + 1))
     rows = []
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=steps)
-
-        def step(what: str) -> None:
-            progress.update(task, description=f"{what:<28}", advance=1)
-
+    with Steps(total, console) as step:
         for person in people:
             step(f"fill {person.name}")
             load.fill(person.port())
@@ -76,16 +69,9 @@ def _measure_all(
 def _measure(
     person: contestants.Contestant, command: str, shape: Shape, requests: int, seconds: float
 ) -> dict[str, float]:
-    """One measurement at a master that stayed one: another replica would only forward.
-
-    Raises LoadError.
-    """
-    for _ in range(MOVES_MAX):
-        port = person.port()
-        result = load.measure(port, command, shape, requests, seconds)
-        if person.port() == port:
-            return result
-    raise LoadError(f"{person.name}: the master changed in each of {MOVES_MAX} measurements")
+    return steady(
+        person.name, person.port, lambda port: load.measure(port, command, shape, requests, seconds)
+    )
 
 
 def _row(

@@ -6,12 +6,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from . import machine
+
 CONTESTANTS = ("compiled", "reference", "redis alone")
 
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Prints the table of a run and what it depends on."""
-    facts, settings = result["machine"], result["settings"]
+    settings = result["settings"]
     rounds = f"median of {settings['rounds']} rounds of {settings['seconds']:g} s"
     table = Table(
         title=f"requests/s, {rounds} (p99 in ms); ratios of the compiled core",
@@ -35,10 +37,6 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"compiled, reference: {settings['replicas']} replicas, fsync {settings['fsync']}; "
         f"redis alone: {settings['redis']}",
         f"values of {settings['value_bytes']} bytes, {settings['keys']:,} keys; {settings['where']}",
-        f"{facts['processors']} x {facts['processor']}, {facts['memory_bytes'] / 2**30:.0f} GiB, {facts['system']}",
-        f"{facts['file_system']}, fdatasync of a small append: "
-        f"{facts['fdatasync_us_p50']} us (p99 {facts['fdatasync_us_p99']} us)",
-        f"Python {facts['python']}, Cython {facts['cython']}, uvloop {facts['uvloop']}; {facts['redis_server']}",
-        f"fastpaxos_live {facts['fastpaxos_live']}, commit {result['commit'] or 'unknown'}",
+        *machine.lines(result),
     ):
         console.print(line, highlight=False, soft_wrap=True)
