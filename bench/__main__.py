@@ -19,6 +19,7 @@ from . import hotpath as hotpath_run
 from . import peers as peers_run
 from . import quick as quick_run
 from . import recovery, sweep, table1, tables
+from . import report as report_run
 from .hotpath import HotpathError
 from .load import LoadError, Shape
 from .results import OUT, save
@@ -182,6 +183,19 @@ def hotpath(
     _run(
         lambda console: hotpath_run.run(seconds, select, console), hotpath_run.show, as_json, out, (), hotpath_run.WIDTH
     )
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path] | None, typer.Argument(help="Results, or directories of them.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory for report.html and the PNGs.")] = OUT,
+) -> None:
+    """One page (it opens without a network) and PNGs out of result files; compares runs of the same kind."""
+    try:
+        written = report_run.make(files or [OUT], out)
+    except report_run.ReportError as error:
+        _fail(str(error), 1)
+    print(f"{written[0]}, and {len(written) - 1} figures in {out / report_run.FIGURES}")
 
 
 def main() -> None:
