@@ -73,11 +73,14 @@ def test_masters_that_come_and_go_are_noticed() -> None:
     world = World(11, load_core("cython"), 4.0, draw=calm)
     for round in range(CHANGES_MAX + 1):
         time = world.heal_at + (SETTLE_LEASES + 1 + round) * world.plan.lease_us
-        world.at(time, world.count_election)
+        world.at(time, world.count_election, 1)
     assert f"the mastership changed {CHANGES_MAX + 1} times" in (world.run().violation or "")
     settled = World(11, load_core("cython"), 4.0, draw=calm)
-    settled.elected_at += [settled.heal_at + settled.plan.lease_us] * 3
+    settled.elected += [(settled.heal_at + settled.plan.lease_us, 1)] * 3
     settled._check_churn()
-    settled.elected_at += [settled.end] * (CHANGES_MAX + 1)
+    settled.broken[2] = "flapping"
+    settled.elected += [(settled.end, 2)] * (CHANGES_MAX + 1)
+    settled._check_churn()
+    settled.elected += [(settled.end, 1)] * (CHANGES_MAX + 1)
     with pytest.raises(Violation, match="the mastership changed"):
         settled._check_churn()

@@ -27,7 +27,7 @@ JOBS = 2
 # Below these a campaign shows nothing, whatever its result.
 OPERATIONS_PER_SEED = 10
 OPERATIONS_MEAN = 500
-SPARSE = {"doomed": (0, 100), "usurp": (10, 50)}  # a cell that is spoiled at once does nothing
+SPARSE = {"doomed": (0, 50), "usurp": (10, 50)}  # a cell that is spoiled at once does nothing
 FAULTS_MEAN = 10
 SELDOM = {"tail_doubtful"}  # kinds that a campaign may do without
 DISK_KINDS = {

@@ -399,7 +399,7 @@ class Node:
         seen = core.glance()
         serving = seen[5]
         if serving and not self.serving:
-            world.count_election()
+            world.count_election(self.id)
         self.serving = serving
         lease_end = self.true_us(boot + seen[6]) if serving else 0
         world.check.glance(self.id, seen, world.now, lease_end)
