@@ -33,7 +33,7 @@ SELDOM = {"tail_doubtful"}  # kinds that a campaign may do without
 DISK_KINDS = {
     "tail_doubtful", "rot", "lost_file", "emptied_file", "emptied_dir", "old_file", "refused_power", "refused_rot",
     "refused_lost_file", "refused_emptied_file", "refused_emptied_dir", "refused_old_file", *UNHANDLED,
-} - {"old_directory", "copied_directory"}  # fmt: skip
+} - {"old_directory", "copied_directory", "vm_pause", "identity_answers"}  # fmt: skip
 
 
 @cache
