@@ -1,0 +1,110 @@
+"""What a write can't be faster than: a sync of its bytes beside two other processes, and round trips on loopback.
+
+As a program, `python -m bench.floor sync FILE BYTES SECONDS` or `echo PORT`: the processes beside.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from fastpaxos_live.testing import HOST
+
+from . import build
+from .load import LoadError
+
+FILE_BYTES = 16 << 20
+NEIGHBOURS = 2  # the followers of a cell of three
+NEIGHBOUR_S = 3600.0  # they end by themselves if whoever started them could not
+ROUND_TRIP_BYTES = 64
+START_S = 30.0
+
+
+def sync_us(directory: Path, size: int, seconds: float) -> np.ndarray:
+    """Microseconds of each small append with fdatasync, made for that long to a file that is full of zeros."""
+    return np.array(list(_syncs(directory / "sync", size, seconds))) / 1000
+
+
+def sync_beside_us(directory: Path, size: int, seconds: float) -> np.ndarray:
+    """The same while other processes do the same in files of their own."""
+    with ExitStack() as stack:
+        for i in range(NEIGHBOURS):
+            file = directory / f"neighbour{i}"
+            arguments = ["sync", str(file), str(size), str(NEIGHBOUR_S)]
+            stack.enter_context(_beside(arguments))
+            _wait_for(file)
+        return sync_us(directory, size, seconds)
+
+
+def round_trip_us(seconds: float) -> np.ndarray:
+    """Microseconds of each of many round trips to another process, made for about that long. Raises LoadError."""
+    try:
+        loopback = build.module("loopback")
+    except build.BuildError as error:
+        raise LoadError(str(error)) from None
+    with socket.create_server((HOST, 0)) as listener:
+        listener.settimeout(START_S)
+        with _beside(["echo", str(listener.getsockname()[1])]):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(None)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                first = loopback.round_trips(connection.fileno(), 100, ROUND_TRIP_BYTES)
+                count = max(100, int(seconds * 1e9 / np.median(first)))
+                return loopback.round_trips(connection.fileno(), count, ROUND_TRIP_BYTES) / 1000
+
+
+def _syncs(path: Path, size: int, seconds: float) -> Iterator[int]:
+    """Nanoseconds of each append; the file is written from its beginning again when it is full."""
+    data, place = b"x" * size, 0
+    with path.open("wb", buffering=0) as file:
+        file.write(bytes(FILE_BYTES))
+        os.fsync(file)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            since = time.perf_counter_ns()
+            os.pwrite(file.fileno(), data, place)
+            os.fdatasync(file)
+            yield time.perf_counter_ns() - since
+            place = place + size if place + 2 * size <= FILE_BYTES else 0
+
+
+@contextmanager
+def _beside(arguments: list[str]) -> Iterator[None]:
+    command = [sys.executable, "-m", "bench.floor", *arguments]
+    started = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
+    try:
+        yield
+    finally:
+        started.kill()
+        started.wait()
+
+
+def _wait_for(file: Path) -> None:
+    """Until a neighbour has filled its file and syncs."""
+    deadline = time.monotonic() + START_S
+    while not file.exists() or file.stat().st_size < FILE_BYTES or file.read_bytes()[:1] != b"x":
+        if time.monotonic() > deadline:
+            raise LoadError("a process that should sync beside does not start")
+        time.sleep(0.01)
+
+
+def main(what: str, *arguments: str) -> None:
+    if what == "sync":
+        file, size, seconds = arguments
+        for _ in _syncs(Path(file), int(size), float(seconds)):
+            pass
+    else:
+        with socket.create_connection((HOST, int(arguments[0]))) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            build.module("loopback").echo(connection.fileno())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
