@@ -14,19 +14,30 @@ import typer
 from rich.console import Console
 
 from fastpaxos_live.server.config import ConfigError
+from fastpaxos_live.testing import HOST
 
+from . import failover as failover_run
 from . import hotpath as hotpath_run
+from . import latency as latency_run
+from . import loading, recovery, sweep, table1, tables
 from . import peers as peers_run
 from . import quick as quick_run
-from . import recovery, sweep, table1, tables
 from . import report as report_run
+from .generator import Load
 from .hotpath import HotpathError
-from .load import LoadError, Shape
+from .load import KEYS, VALUE_BYTES, LoadError, Shape
 from .results import OUT, save
 
 FILE_WIDTH = 132  # columns of what is printed into a file
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Client(StrEnum):
+    """What makes the requests of servers that speak RESP, as an option."""
+
+    loadgen = peers_run.LOADGEN
+    redis_benchmark = peers_run.REDIS_BENCHMARK
 
 
 class Replicas(StrEnum):
@@ -57,8 +68,8 @@ def _run(
     out: Path,
     tools: Sequence[str] = REDIS,
     width: int = FILE_WIDTH,
-) -> None:
-    """Measures, saves and prints; what goes wrong is one line."""
+) -> dict[str, Any]:
+    """Measures, saves, prints and returns the result; what goes wrong is one line."""
     for tool in tools:
         if shutil.which(tool) is None:
             _fail(f"{tool} is not installed (Debian: apt install redis)", 1)
@@ -73,6 +84,7 @@ def _run(
         print(json.dumps(result))
     else:
         show(result, Console(width=None if sys.stdout.isatty() else width))
+    return result
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -108,11 +120,61 @@ def peers(
     quick: Annotated[bool, typer.Option("--quick", help="3 rounds of 1 s instead of 5 of 3 s.")] = False,
     rounds: Rounds = None,
     seconds: Seconds = None,
+    client: Annotated[Client, typer.Option(help="Source of load for all that speak RESP.")] = Client.loadgen,
 ) -> None:
-    """The compiled cell, redis-server alone and etcd under the same loads; says which aims are met."""
+    """The compiled cell beside redis-server, etcd, PySyncObj and ZooKeeper; says which aims are met."""
     rounds = rounds or (3 if quick else 5)
     seconds = seconds or (1.0 if quick else 3.0)
-    _run(lambda console: peers_run.run(rounds, seconds, console), peers_run.show, as_json, out)
+    _run(lambda console: peers_run.run(rounds, seconds, client.value, console), peers_run.show, as_json, out)
+
+
+@app.command()
+def failover(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    times: Annotated[int, typer.Option(min=1, help="How often the master is killed.")] = 20,
+) -> None:
+    """How long writes pause after kill -9 of the master. Fails if an acknowledged write is lost."""
+    result = _run(lambda console: failover_run.run(times, console), failover_run.show, as_json, out, ())
+    if lost := result["summary"]["lost"]:
+        _fail(f"acknowledged writes are lost: {', '.join(lost[:5])}", 1)
+
+
+@app.command()
+def latency(as_json: AsJson = False, out: Out = OUT, rounds: Rounds = None, seconds: Seconds = None) -> None:
+    """One worker's SET beside disk and loopback, and p99 to p50 at half of the peak; with their targets."""
+    _run(
+        lambda console: latency_run.run(rounds or 5, seconds or 2.0, console),
+        latency_run.show, as_json, out, ("redis-benchmark",),
+    )  # fmt: skip
+
+
+@app.command()
+def load(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server that gets the load.")] = 0,
+    host: Annotated[str, typer.Option(help="Its address.")] = HOST,
+    rate: Annotated[float, typer.Option(min=0, help="Requests/s to offer; 0: as many as get answered.")] = 0.0,
+    clients: Annotated[int, typer.Option(min=1, max=10_000, help="Connections.")] = 50,
+    depth: Annotated[int, typer.Option(min=1, max=10_000, help="Requests that a connection sends at once.")] = 1,
+    reads: Annotated[float, typer.Option(min=0, max=1, help="Share of GETs among the requests.")] = 0.0,
+    keys: Annotated[int, typer.Option(min=1, max=10**12, help="Number of keys, drawn at random.")] = KEYS,
+    value_bytes: Annotated[int, typer.Option(min=0, help="Size of a value.")] = VALUE_BYTES,
+    wait: Annotated[int, typer.Option(min=0, help="End each burst with a WAIT for so many replicas.")] = 0,
+    seconds: Seconds = None,
+    compare: Annotated[bool, typer.Option("--compare", help="No port: beside redis-benchmark.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of --compare.")] = 3,
+) -> None:
+    """Loads a server, in a closed loop or at a fixed rate, with a histogram of latencies."""
+    if (port == 0) != compare:
+        _fail("give either --port or --compare", 2)
+    length = seconds or 2.0
+    if compare:
+        _run(lambda console: loading.compare(rounds, length, console), loading.show_compared, as_json, out)
+        return
+    asked = Load(Shape(clients, depth), reads, value_bytes, keys, rate, wait)
+    _run(lambda console: loading.run(host, port, asked, length, console), loading.show, as_json, out, ())
 
 
 @app.command("table1")

@@ -17,7 +17,7 @@ from rich.table import Table
 from fastpaxos_live.server.config import Lease
 from fastpaxos_live.testing import Cell, Connection, wait_until
 
-from . import contestants, results
+from . import contestants, machine, results
 from .measuring import Steps
 
 INTERVAL_S = 0.002  # between a reply and the writer's next request
@@ -207,3 +207,5 @@ def show(result: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for text in machine.lines(result):
+        console.print(text, highlight=False, soft_wrap=True)

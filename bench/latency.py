@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fastpaxos_live.testing import connect
 
-from . import contestants, floor, generator, load, results
+from . import contestants, floor, generator, load, machine, results
 from .contestants import Contestant
 from .generator import Load, Measured
 from .load import LoadError, Shape
@@ -166,3 +166,5 @@ def show(result: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for text in machine.lines(result):
+        console.print(text, highlight=False, soft_wrap=True)

@@ -30,3 +30,7 @@ class Peer:
     write_means: str  # what holds when a write has been answered
     read_means: str  # what a read says; "": reads are not measured
     load: str  # what makes the requests
+
+    def guarantee(self) -> str:
+        """What its answers mean, in a line."""
+        return f"SET: {self.write_means}" + (f"; GET: {self.read_means}" if self.read_means else "")

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ from .measuring import Steps, steady
 from .peer import Peer, Workload
 
 OURS = "compiled"
-WARM_UP_S = 0.3
-GENERATOR = "bench's generator, 100,000 random keys"
+LOADGEN, REDIS_BENCHMARK = "loadgen", "redis-benchmark"
 
 # What the compiled cell has to reach: its rate as a multiple of the named system's.
 TARGETS: dict[Workload, dict[str, float]] = {
@@ -43,40 +43,53 @@ class System:
     start: Callable[[Path], AbstractContextManager[list[Peer]]]
 
 
-def resp_peer(
-    person: Contestant, name: str, write_means: str, read_means: str, wait_replicas: int = 0, how: str = GENERATOR
-) -> Peer:
-    """One that speaks RESP. Errors or lost connections make the measurement void."""
+def resp_peer(person: Contestant, name: str, write_means: str, read_means: str, client: str, wait: int = 0) -> Peer:
+    """One that speaks RESP. With `wait`, each burst of a connection ends with a WAIT for so many replicas, which
+    only our own generator can. Errors or lost connections make a measurement void.
+    """
+    counts: dict[tuple[Workload, float], int] = {}
 
-    def measure_at(port: int, workload: Workload, seconds: float) -> dict[str, float]:
+    def by_loadgen(port: int, workload: Workload, seconds: float) -> dict[str, float]:
         read = float(workload.command == "GET")
-        asked = Load(workload.shape, read, workload.value_bytes, wait_replicas=wait_replicas)
+        asked = Load(workload.shape, read, workload.value_bytes, wait_replicas=wait)
         found = generator.measure(port, asked, seconds)
         if found.errors or found.lost:
             said = f"{found.errors} errors ({found.first_error}), {found.lost} connections lost"
             raise LoadError(f"{name}: {workload}: {said}")
         return found.figures()
 
-    def measure(workload: Workload, seconds: float) -> dict[str, float]:
-        return steady(name, person.port, lambda port: measure_at(port, workload, seconds))
+    def by_redis_benchmark(port: int, workload: Workload, seconds: float) -> dict[str, float]:
+        def send(requests: int) -> dict[str, float]:
+            command = workload.command.lower()
+            return load.measure(port, command, workload.shape, requests, seconds, workload.value_bytes)
 
+        if (workload, seconds) not in counts:
+            counts[workload, seconds] = load.requests_for(send, workload.shape, seconds)
+        return send(counts[workload, seconds])
+
+    send_by = by_redis_benchmark if client == REDIS_BENCHMARK else by_loadgen
+
+    def measure(workload: Workload, seconds: float) -> dict[str, float]:
+        return steady(name, person.port, lambda port: send_by(port, workload, seconds))
+
+    how = f"{client}, {load.KEYS:,} random keys" + (", a WAIT after each burst of a connection" if wait else "")
     return Peer(name, measure, write_means, read_means, how)
 
 
 @contextmanager
-def our_cell(directory: Path) -> Iterator[list[Peer]]:
+def our_cell(directory: Path, client: str) -> Iterator[list[Peer]]:
     """Three replicas with the compiled core."""
     with contestants.cell(directory, "cython") as person:
         load.fill(person.port())
-        yield [resp_peer(person, OURS, "on the disks of 2 of 3", "linearizable: the master's lease")]
+        yield [resp_peer(person, OURS, "on the disks of 2 of 3", "linearizable: the master's lease", client)]
 
 
 @contextmanager
-def redis_alone(directory: Path) -> Iterator[list[Peer]]:
+def redis_alone(directory: Path, client: str) -> Iterator[list[Peer]]:
     """One redis-server."""
     with contestants.redis_alone(directory) as person:
         load.fill(person.port())
-        yield [resp_peer(person, "redis alone", "on its one disk", "linearizable: there is only one")]
+        yield [resp_peer(person, "redis alone", "on its one disk", "linearizable: there is only one", client)]
 
 
 @contextmanager
@@ -84,58 +97,57 @@ def redis_and_wait(directory: Path) -> Iterator[list[Peer]]:
     """Three redis-servers, asked to wait for one replica (a majority with the master) and for both."""
     with contestants.redis_replicated(directory) as person:
         load.fill(person.port())
-        how = f"{GENERATOR}; a WAIT after each burst of a connection"
         yield [
             resp_peer(
                 person,
                 f"redis WAIT {count}",
-                f"on the master's disk and in the memory of {count} more (they sync too, but WAIT does not promise "
-                "it); a failover may still lose it",
+                f"on the master's disk and in the memory of {count} more (they sync as well, but WAIT does not "
+                "promise that); a failover may still lose it",
                 "",  # the same as redis alone
-                wait_replicas=count,
-                how=how,
+                LOADGEN,
+                count,
             )
             for count in (1, 2)
         ]
 
 
-SYSTEMS = {
-    "compiled": System(lambda: "", our_cell),
-    "redis alone": System(lambda: "", redis_alone),
-    "etcd": System(etcd.missing, etcd.members),
-    "redis": System(lambda: "", redis_and_wait),
-    "pysyncobj": System(pysyncobj_peer.missing, pysyncobj_peer.nodes),
-    "zookeeper": System(zookeeper.missing, zookeeper.servers),
-}
+def systems(client: str) -> dict[str, System]:
+    """All that can be measured; `client` loads those that speak RESP."""
+    return {
+        OURS: System(lambda: "", partial(our_cell, client=client)),
+        "redis alone": System(lambda: "", partial(redis_alone, client=client)),
+        "etcd": System(etcd.missing, etcd.members),
+        "redis": System(lambda: "", redis_and_wait),
+        "pysyncobj": System(pysyncobj_peer.missing, pysyncobj_peer.nodes),
+        "zookeeper": System(zookeeper.missing, zookeeper.servers),
+    }
 
 
-def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
+def run(rounds: int, seconds: float, client: str, console: Console) -> dict[str, Any]:
     """Measures, with progress on `console`. Raises LoadError.
 
     A row is a workload; `results` has for each system the medians of its rounds and the rates of all, `ratios` the
     compiled cell's rate to each other's, `targets` what is asked of them.
     """
     results.BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as name, ExitStack() as stack:
-        directory = Path(name)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as data, ExitStack() as stack:
+        directory = Path(data)
         facts = results.facts(directory)
-        skipped = {system: why for system in SYSTEMS if (why := SYSTEMS[system].missing())}
+        known = systems(client)
+        skipped = {name: why for name in known if (why := known[name].missing())}
         for why in skipped.values():
             console.print(f"skipped: {why}", highlight=False, soft_wrap=True)
-        present = [system for system in SYSTEMS if system not in skipped]
         people: list[Peer] = []
-        for system in present:
-            console.print(f"starting {system}", highlight=False)
-            people += stack.enter_context(SYSTEMS[system].start(directory / system.replace(" ", "-")))
+        for name in [name for name in known if name not in skipped]:
+            console.print(f"starting {name}", highlight=False)
+            people += stack.enter_context(known[name].start(directory / name.replace(" ", "-")))
         rows = _measure_all(people, rounds, seconds, console)
     settings = {
         "replicas": contestants.REPLICAS,
         "rounds": rounds,
         "seconds": seconds,
-        "systems": {
-            peer.name: {"write_means": peer.write_means, "read_means": peer.read_means, "load": peer.load}
-            for peer in people
-        },
+        "guarantees": {peer.name: peer.guarantee() for peer in people},
+        "load": {peer.name: peer.load for peer in people},
         "skipped": skipped,
         "versions": {
             "etcd": machine.first_line(etcd.program(), "--version") if etcd.program() else "",
@@ -155,7 +167,7 @@ def _measure_all(people: list[Peer], rounds: int, seconds: float, console: Conso
             found: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in those}
             for peer in those:
                 step(f"{workload} {peer.name} (warm-up)")
-                peer.measure(workload, min(seconds, WARM_UP_S))
+                peer.measure(workload, seconds)
             for _ in range(rounds):  # alternating, so that a slow minute hits all alike
                 for peer in those:
                     step(f"{workload} {peer.name}")
@@ -189,12 +201,12 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Prints the rates, the targets, and what each system's answers mean."""
     settings, rows = result["settings"], result["rows"]
     rounds = f"median of {settings['rounds']} rounds of {settings['seconds']:g} s"
-    rates = _table(f"requests/s, {rounds}", "workload", *settings["systems"])
-    latencies = _table("p50 / p99 in ms", "workload", *settings["systems"])
+    rates = _table(f"requests/s, {rounds}", "workload", *settings["guarantees"])
+    latencies = _table("p50 / p99 in ms", "workload", *settings["guarantees"])
     targets = _table(f"{OURS}: its rate to others', and what is aimed at", "workload", "beside", "ratio", "target", "")
     for line in rows:
         workload = f"{line['command']} {line['clients']} x {line['depth']}, {line['value_bytes']} B"
-        cells = [line["results"].get(name) for name in settings["systems"]]
+        cells = [line["results"].get(name) for name in settings["guarantees"]]
         rates.add_row(workload, *(f"{cell['rps']:,.0f}" if cell else "" for cell in cells))
         latencies.add_row(workload, *(f"{cell['p50_ms']:.3g} / {cell['p99_ms']:.3g}" if cell else "" for cell in cells))
         for name, target in line["targets"].items():
@@ -203,11 +215,12 @@ def show(result: dict[str, Any], console: Console) -> None:
             workload = ""
     for table in (rates, latencies, targets):
         console.print(table)
-    for name, means in settings["systems"].items():
-        read = f"; GET: {means['read_means']}" if means["read_means"] else ""
-        console.print(f"{name}: SET: {means['write_means']}{read}. Load: {means['load']}", highlight=False)
+    for name, guarantee in settings["guarantees"].items():
+        console.print(f"{name}: {guarantee}. Load: {settings['load'][name]}", highlight=False, soft_wrap=True)
     for why in settings["skipped"].values():
-        console.print(f"skipped: {why}", highlight=False)
+        console.print(f"skipped: {why}", highlight=False, soft_wrap=True)
+    for text in machine.lines(result):
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:
