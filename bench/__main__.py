@@ -153,7 +153,7 @@ def latency(as_json: AsJson = False, out: Out = OUT, rounds: Rounds = None, seco
 def load(
     as_json: AsJson = False,
     out: Out = OUT,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server that gets the load.")] = 0,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the server that gets the load.")] = None,
     host: Annotated[str, typer.Option(help="Its address.")] = HOST,
     rate: Annotated[float, typer.Option(min=0, help="Requests/s to offer; 0: as many as get answered.")] = 0.0,
     clients: Annotated[int, typer.Option(min=1, max=10_000, help="Connections.")] = 50,
@@ -167,10 +167,10 @@ def load(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of --compare.")] = 3,
 ) -> None:
     """Loads a server, in a closed loop or at a fixed rate, with a histogram of latencies."""
-    if (port == 0) != compare:
+    if (port is None) != compare:
         _fail("give either --port or --compare", 2)
     length = seconds or 2.0
-    if compare:
+    if port is None:
         _run(lambda console: loading.compare(rounds, length, console), loading.show_compared, as_json, out)
         return
     asked = Load(Shape(clients, depth), reads, value_bytes, keys, rate, wait)

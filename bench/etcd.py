@@ -30,6 +30,7 @@ RATE = re.compile(r"^finished in .*, ([\d.]+) req/s", re.M)
 REQUESTS = re.compile(r"^requests: .* (\d+) done, (\d+) succeeded", re.M)
 DATA_BYTES = re.compile(r"\((\d+)\) data$", re.M)
 STATUS_S = 5.0
+SECONDS_MIN = 1.0  # h2load counts nothing before its many connections are up
 
 
 def missing() -> str:
@@ -100,10 +101,10 @@ def leader(ports: list[int]) -> int:
 def measure(port: int, workload: Workload, seconds: float, directory: Path) -> dict[str, float]:
     """Loads the member on `port`. Raises LoadError."""
     if workload.command == "GET":  # it has to find something of this size
-        _load(port, "Put", _frame(KEY, b"x" * workload.value_bytes), 1, 1, ["-n", "1"], directory)
-    body = _frame(KEY, b"x" * workload.value_bytes if workload.command == "SET" else b"")
+        _load(port, "Put", frame(KEY, b"x" * workload.value_bytes), 1, 1, ["-n", "1"], directory)
+    body = frame(KEY, b"x" * workload.value_bytes if workload.command == "SET" else b"")
     before = int(status(port)["header"]["revision"])
-    length = ["-D", f"{max(1, int(seconds * 1000))}ms"]
+    length = ["-D", f"{int(max(seconds, SECONDS_MIN) * 1000)}ms"]
     shape, method = workload.shape, METHODS[workload.command]
     said = _load(port, method, body, shape.clients, shape.depth, length, directory, seconds)
     done = int(REQUESTS.findall(said)[0][0])
@@ -147,7 +148,7 @@ def _load(
     return done.stdout
 
 
-def _frame(key: bytes, value: bytes) -> bytes:
+def frame(key: bytes, value: bytes) -> bytes:
     """A gRPC message: PutRequest, or RangeRequest of one key, both with the key as field 1 and a value as field 2."""
     message = b"\x0a" + _varint(len(key)) + key
     if value:
