@@ -68,12 +68,16 @@ def members(directory: Path) -> Iterator[list[Peer]]:
             command += ["--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i]]
             command += ["--initial-cluster", cluster]
             stack.enter_context(process(command, directory / f"m{i}.log"))
-        wait_until(lambda: leader(ports[:REPLICAS]), "an etcd leader")
+
+        def led() -> int:
+            return wait_until(lambda: leader(ports[:REPLICAS]), "an etcd leader")
+
+        led()
         yield [
             Peer(
                 name="etcd",
                 measure=lambda workload, seconds: steady(
-                    "etcd", lambda: leader(ports[:REPLICAS]), lambda port: measure(port, workload, seconds, directory)
+                    "etcd", led, lambda port: measure(port, workload, seconds, directory)
                 ),
                 write_means="on the disks of 2 of 3",
                 read_means="linearizable: the leader asks a majority whether it still leads",

@@ -45,12 +45,15 @@ def nodes(directory: Path) -> Iterator[list[Peer]]:
         def leader() -> int:
             return next((i for i, node in enumerate(started, 1) if _ask(node, {}, LIMIT_S)["leader"]), 0)
 
-        wait_until(leader, "a PySyncObj leader")
+        def led() -> int:
+            return wait_until(leader, "a PySyncObj leader")
+
+        led()
         yield [
             Peer(
                 name="pysyncobj",
                 measure=lambda workload, seconds: steady(
-                    "pysyncobj", leader, lambda i: _measure(started[i - 1], workload, seconds)
+                    "pysyncobj", led, lambda i: _measure(started[i - 1], workload, seconds)
                 ),
                 write_means="in the page cache of 2 of 3: its journal is never synced",
                 read_means="",  # of a dictionary in the caller's process

@@ -54,13 +54,16 @@ def servers(directory: Path) -> Iterator[list[Peer]]:
             config.write_text("\n".join(lines) + "\n")
             command = ["java", HEAP, "-cp", str(JAR), MAIN, str(config)]
             stack.enter_context(process(command, data / "log"))
-        wait_until(lambda: leader(clients), "a ZooKeeper leader")
-        create_nodes(leader(clients), KEYS)
+
+        def led() -> int:
+            return wait_until(lambda: leader(clients), "a ZooKeeper leader")
+
+        create_nodes(led(), KEYS)
         yield [
             Peer(
                 name="zookeeper",
                 measure=lambda workload, seconds: steady(
-                    "zookeeper", lambda: leader(clients), lambda port: measure(port, workload, seconds)
+                    "zookeeper", led, lambda port: measure(port, workload, seconds)
                 ),
                 write_means="on the disks of 2 of 3",
                 read_means="what this server has applied: may be old",
