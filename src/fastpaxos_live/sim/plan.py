@@ -196,7 +196,7 @@ def pieces_plan(random: Random) -> Plan:
     """
     return replace(
         relay_plan(random), lossy=True, split=0.7, delay_tail=0.1, window=2, batch_bytes=40, pipeline=16,
-        think_us=10_000, readers=0, redirect=2, write_timeout_us=1_000_000,
+        think_us=10_000, readers=0, redirect=2, write_timeout_us=1_000_000, boost_us=600_000_000,
     )  # fmt: skip
 
 
