@@ -3,7 +3,6 @@
 Other commands write the results, perhaps older or newer ones: what a row lacks is a gap.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -66,6 +65,13 @@ def figure_text(value: Any) -> str:
     return f"{found:,.0f}" if found == int(found) or abs(found) >= 100 else f"{found:.3g}"
 
 
+def any_text(value: Any) -> str:
+    """Also of lists and maps."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {any_text(one)}" for key, one in value.items()) or GAP
+    return ", ".join(map(any_text, value)) or GAP if isinstance(value, list) else figure_text(value)
+
+
 def ratio_text(value: Any) -> str:
     """A ratio."""
     found = number(value)
@@ -115,6 +121,14 @@ def _contest_points(result: Result) -> dict[str, Number]:
     }
 
 
+def _verdict(ratio: Any, target: Any) -> str:
+    """A ratio, and whether it is at least the target."""
+    found, least = number(ratio), number(target)
+    if found is None or least is None:
+        return ratio_text(ratio)
+    return f"{ratio_text(ratio)} ({'met' if found >= least else 'missed'}: {least:g})"
+
+
 def _percentiles(figures: Any) -> str:
     if not isinstance(figures, dict):
         return GAP
@@ -133,7 +147,7 @@ def _contest_tables(result: Result) -> list[Table]:
             load_text(row),
             *(figure_text(inner(row, "results", name, "rps")) for name in names),
             *(ratio_text(row.get(key)) for key in old_ratios),
-            *(ratio_text(inner(row, "ratios", name)) for name in compared),
+            *(_verdict(inner(row, "ratios", name), inner(row, "targets", name)) for name in compared),
             *(figure_text(row.get(key)) for key in others),
         ]
         for row in rows
@@ -145,9 +159,15 @@ def _contest_tables(result: Result) -> list[Table]:
         ]
         for row in rows
     ]
+    told = [
+        Table(title, ["name", title.lower()], [[name, any_text(text)] for name, text in of.items()])
+        for key, title in (("guarantees", "What an answer means"), ("skipped", "Not measured"))
+        if isinstance(of := inner(result, "settings", key), dict)
+    ]
     return [
         Table("Requests/s, and ratios", ["clients x pipeline", *names, *ratios, *others], speed),
         Table("Latency in ms: p50 / p99", ["clients x pipeline", *names], latency),
+        *told,
     ]
 
 
@@ -364,14 +384,10 @@ def _hotpath_figures(runs: Sequence[Result]) -> list[list[Figure]]:
 
 # --- latency, recovery, and kinds that are not known
 def plain_tables(result: Result, title: str = "Rows", folded: bool = False) -> list[Table]:
-    """All that the rows say, lists and maps as JSON."""
+    """All that the rows say."""
     rows = result["rows"]
     keys = list(dict.fromkeys(key for row in rows for key in row))
-
-    def text(value: Any) -> str:
-        return json.dumps(value) if isinstance(value, dict | list) else figure_text(value)
-
-    cells = [[text(row.get(key)) for key in keys] for row in rows]
+    cells = [[any_text(row.get(key)) for key in keys] for row in rows]
     return [Table(title, [key.replace("_", " ") for key in keys], cells, folded)]
 
 
@@ -423,7 +439,7 @@ KINDS = {
         "requests/s", True, _contest_points, _contest_tables, _contest_figures("quick"),
     ),
     "peers": Kind(
-        "Peers", "The same workloads on other systems; each guarantees what its column or note says.",
+        "Peers", "The same loads on a cell and on other systems, with the ratios to reach.",
         "requests/s", True, _contest_points, _contest_tables, _contest_figures("peers"),
     ),
     "table1": Kind(

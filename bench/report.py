@@ -15,6 +15,7 @@ from .kinds import (
     Kind,
     Result,
     Table,
+    any_text,
     bytes_text,
     figure_text,
     kind_of,
@@ -25,6 +26,7 @@ TITLE = "fastpaxos_live: benchmarks"
 PAGE, FIGURES = "report.html", "figures"
 NEEDED = ("plotly", "matplotlib")
 RUNS_MAX = 8  # columns that a table of runs can have and still be read: the newest count
+NUMBER_COLUMNS = 24
 SAME = 0.02  # a smaller difference is not worth a mark
 
 STYLE = """
@@ -218,7 +220,7 @@ def _section(name: str, runs: Sequence[Result], usual: str) -> Iterator[str]:
     if len(runs) > 1:
         yield from _runs(name, kind, runs)
     settings = run["settings"] if isinstance(run["settings"], dict) else {}
-    rows = [[key.replace("_", " "), figure_text(value)] for key, value in settings.items()]
+    rows = [[key.replace("_", " "), any_text(value)] for key, value in settings.items()]
     yield from _table(Table("Settings of this run", ["setting", "value"], rows, folded=True))
 
 
@@ -258,4 +260,5 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _is_number(text: str) -> bool:
-    return text[:1].isdigit() or text[:1] in ("", "-", GAP)
+    # With a unit or a remark; but not a sentence that begins with a number.
+    return len(text) <= NUMBER_COLUMNS and (text[:1].isdigit() or text[:1] in ("", "-", GAP))
