@@ -1,10 +1,12 @@
 """The commands of `python -m bench`."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +30,7 @@ from .hotpath import HotpathError
 from .load import KEYS, VALUE_BYTES, LoadError, Shape
 from .results import OUT, save
 
+AGAIN_S = 0.05
 FILE_WIDTH = 132  # columns of what is printed into a file
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -94,9 +97,12 @@ def _fail(text: str, code: int) -> NoReturn:
 
 def _integers(text: str) -> list[int]:
     try:
-        return [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.split(",")]
     except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
         _fail(f"{text!r}: expected whole numbers with commas between them", 2)
+    return numbers
 
 
 def _shapes(text: str) -> list[Shape]:
@@ -260,9 +266,18 @@ def report(
     print(f"{written[0]}, and {len(written) - 1} figures in {out / report_run.FIGURES}")
 
 
+def _interrupted_again(unraisable: Any) -> None:
+    """Python drops an interrupt that hits a finalizer (redis-py has some): let it come again in a moment."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt | SystemExit):
+        threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> None:
-    """Runs the command of the command line; SIGTERM ends it as an exit does, with all children."""
+    """Runs the command of the command line; SIGTERM ends it as Ctrl-C does, with all children."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    sys.unraisablehook = _interrupted_again
     app(prog_name="python -m bench")
 
 

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .load import LoadError
 
 MOVES_MAX = 5  # how often a measurement is repeated since the master changed under it
+MOVED = ("TRYAGAIN", "UNKNOWN", "CLUSTERDOWN", "MOVED")  # what clients of a master that is none any more are told
 STEP_COLUMNS = 36
 
 T = TypeVar("T")
@@ -37,11 +38,18 @@ class Steps:
 def steady(name: str, port: Callable[[], int], measure: Callable[[int], T]) -> T:
     """What `measure` says of the master's port, if that was the master's before and after.
 
-    Another replica would only forward. Raises LoadError when the master changes each time.
+    Another replica would only forward. Raises LoadError, also when the master changes each time.
     """
+    trouble = ""
     for _ in range(MOVES_MAX):
         master = port()
-        found = measure(master)
+        try:
+            found = measure(master)
+        except LoadError as error:
+            if not any(code in str(error) for code in MOVED):
+                raise
+            trouble = f" (last: {error})"
+            continue
         if port() == master:
             return found
-    raise LoadError(f"{name}: the master changed in each of {MOVES_MAX} measurements")
+    raise LoadError(f"{name}: the master changed in each of {MOVES_MAX} measurements{trouble}")

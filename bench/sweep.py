@@ -153,9 +153,8 @@ def _measure(
 
         for point in points:
             step(f"{name}: {point.load}")
-            shape, size = point.load.shape, point.load.value_bytes
-            requests = writes.requests_for(port(), shape, size, KEYS, seconds)
-            point.runs.append(writes.measure_at_master(name, port, shape, requests, size, KEYS, seconds))
+            writer = writes.Writer(name, port, point.load.shape, point.load.value_bytes, KEYS, seconds)
+            point.runs.append(writer.measure(writer.requests()))
     shutil.rmtree(directory)
 
 

@@ -95,20 +95,19 @@ def _measure_line(
     cells: dict[str, Cell], line: paper.Line, settings: Settings, step: Callable[[str], None]
 ) -> list[Row]:
     shape, keys = Shape(line.workers, 1), min(KEYS_MAX, KEYS_BYTES // line.value_bytes)
+    writers = {
+        name: writes.Writer(name, partial(_port, cell), shape, line.value_bytes, keys, settings.seconds)
+        for name, cell in cells.items()
+    }
     requests: dict[str, int] = {}
     runs: dict[str, list[Figures]] = {name: [] for name in cells}
-    for name, cell in cells.items():
+    for name, writer in writers.items():
         step(f"{line.workers} x {line.value_bytes} B, {name}: warm-up")
-        requests[name] = writes.requests_for(_port(cell), shape, line.value_bytes, keys, settings.seconds)
+        requests[name] = writer.requests()
     for _ in range(settings.rounds):
-        for name, cell in cells.items():
+        for name, writer in writers.items():
             step(f"{line.workers} x {line.value_bytes} B, {name}")
-            port = partial(_port, cell)
-            runs[name].append(
-                writes.measure_at_master(
-                    name, port, shape, requests[name], line.value_bytes, keys, settings.seconds
-                )
-            )
+            runs[name].append(writer.measure(requests[name]))
     replicas = len(next(iter(cells.values())).ids)
     rows = [_row(line, replicas, name, keys, requests[name], runs[name]) for name in cells]
     of = {row["core"]: row["rps"] for row in rows}

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fastpaxos_live.testing import HOST, Connection, request
 
@@ -51,18 +52,28 @@ def parse(text: str) -> dict[str, float]:
     return {"rps": float(rate[1]), "mean_ms": mean, "p50_ms": p50, "p99_ms": p99, "p999_ms": p999}
 
 
-def measure_at_master(
-    name: str, port: Callable[[], int], shape: Shape, requests: int, value_bytes: int, keys: int, seconds: float
-) -> dict[str, float]:
-    """`measure` at a master that stayed one. Raises LoadError."""
-    return steady(name, port, lambda master: measure(master, shape, requests, value_bytes, keys, seconds))
+@dataclass(frozen=True)
+class Writer:
+    """Writes to whoever is master of one cell; `name` is for error lines."""
 
+    name: str
+    port: Callable[[], int]
+    shape: Shape
+    value_bytes: int
+    keys: int
+    seconds: float
 
-def requests_for(port: int, shape: Shape, value_bytes: int, keys: int, seconds: float) -> int:
-    """How many requests take about `seconds`, found by short runs, which also warm up."""
-    return load.requests_for(
-        lambda requests: measure(port, shape, requests, value_bytes, keys, seconds), shape, seconds
-    )
+    def measure(self, requests: int) -> dict[str, float]:
+        """The module's `measure`, at a master that stayed one. Raises LoadError."""
+        return steady(
+            self.name,
+            self.port,
+            lambda master: measure(master, self.shape, requests, self.value_bytes, self.keys, self.seconds),
+        )
+
+    def requests(self) -> int:
+        """How many requests take about `seconds`, found by short runs, which also warm up. Raises LoadError."""
+        return load.requests_for(self.measure, self.shape, self.seconds)
 
 
 def fill(port: int, keys: int, value_bytes: int, prefix: str = "key:") -> None:

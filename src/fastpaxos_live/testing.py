@@ -399,8 +399,8 @@ class Cell:
                 print(f"--- r{i}, port {self.ports[i]}\n{tail}", flush=True)
 
     def __enter__(self) -> Self:
-        self.start()
         try:
+            self.start()
             self.wait_ready()
             self.wait_equal()
         except BaseException:
