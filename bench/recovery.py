@@ -65,7 +65,8 @@ def _measure_cell(
     """Rows of one follower, killed and started again beside the others, and of the whole cell."""
     alone: list[Row] = []
     whole: list[float] = []
-    with Cell(directory / name, REPLICAS, core, limits={"segment_bytes": SEGMENT_BYTES}) as cell:
+    limits = {"segment_bytes": SEGMENT_BYTES}
+    with Cell(directory / name, REPLICAS, core, limits=limits, with_parent=True) as cell:
         empty = cell.memory(_follower(cell))
         step(f"{name}: {keys:,} keys are written")
         writes.fill(cell.ports[cell.master()], keys, VALUE_BYTES)

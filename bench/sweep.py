@@ -146,7 +146,7 @@ def _measure(
     """A round of each of the points, on a new cell."""
     limits = {"segment_bytes": SEGMENT_BYTES, "batch_bytes": setting.batch_bytes, "window": setting.window}
     name = f"batch {setting.batch_bytes >> 10} KiB, window {setting.window}, {setting.fsync}"
-    with Cell(directory, REPLICAS, fsync=setting.fsync, limits=limits) as cell:
+    with Cell(directory, REPLICAS, fsync=setting.fsync, limits=limits, with_parent=True) as cell:
 
         def port() -> int:
             return cell.ports[cell.master()]

@@ -79,7 +79,9 @@ def _measure_cells(directory: Path, replicas: int, settings: Settings, step: Cal
         cells = {}
         for name, core in CORES.items():
             step(f"{replicas} replicas, {name}: filling")
-            cell = Cell(directory / core, replicas, core, limits={"segment_bytes": SEGMENT_BYTES})
+            cell = Cell(
+                directory / core, replicas, core, limits={"segment_bytes": SEGMENT_BYTES}, with_parent=True
+            )
             cells[name] = stack.enter_context(cell)
             writes.fill(_port(cell), settings.database_bytes // FILE_BYTES, FILE_BYTES, DATABASE_PREFIX)
         for line in paper.TABLE_1:

@@ -199,7 +199,8 @@ class Cell:
     """A cell of `replicas` processes, each a `fastpaxos-live serve`, all files below `directory`.
 
     `core` is "cython" or "python"; `fsync` the cell's policy; `limits` and `lease` become the
-    tables of these names; `env` adds variables to the environment of single replicas, by id. A
+    tables of these names; `env` adds variables to the environment of single replicas, by id;
+    `with_parent` ends the replicas with the thread that started them, even if that is killed. A
     second Cell on the same directory continues with the data (on other ports). On leaving the
     context its processes are killed; when that is due to an exception, what they printed is shown.
     """
@@ -213,6 +214,7 @@ class Cell:
         limits: Mapping[str, int] | None = None,
         lease: Mapping[str, int] | None = None,
         env: Mapping[int, Mapping[str, str]] | None = None,
+        with_parent: bool = False,
     ) -> None:
         self.directory = Path(directory)
         self.ids = range(1, replicas + 1)
@@ -223,6 +225,7 @@ class Cell:
         self._admin_ports = dict(zip(self.ids, ports[2 * replicas :], strict=False))
         self.config = self.directory / "cell.toml"
         self._env = env or {}
+        self._with_parent = with_parent
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.directory.mkdir(parents=True, exist_ok=True)
         self.config.write_text(self._toml(fsync, limits or {}, lease or {}))
@@ -267,6 +270,7 @@ class Cell:
                 str(self.config),
             ]
             command += ["--name", f"r{i}", "--core", self.core]
+            command += ["--with-parent"] if self._with_parent else []
             self.data(i).mkdir(exist_ok=True)
             if not any(self.data(i).iterdir()):
                 command.append("--new")
