@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header
@@ -173,7 +173,13 @@ cdef class Edge:
         w.segment_bytes = storage.segment_bytes
         w.end = position
         w.ready = storage.files
+        w.open_flags = O_RDWR | O_CLOEXEC | (O_DIRECT if w.policy == SYNC_ALWAYS else 0)
+        if posix_memalign(<void **>&w.header, BLOCK_BYTES, SEGMENT_HEADER + 2 * SLICE_BYTES):
+            raise MemoryError
         memcpy(w.header, <const char *>header, SEGMENT_HEADER)
+        w.zeros = w.header + SEGMENT_HEADER
+        w.stage = w.zeros + SLICE_BYTES
+        memset(w.zeros, 0, SLICE_BYTES)
         return 0
 
     def start(self):

@@ -8,6 +8,12 @@
 #  3. The first error is kept in `error` and ends all work: nothing is ever tried again.
 #  4. A sync syncs every file written to, older files first: a log must not have holes.
 #  5. Before a group that reaches the end of a file the next file is whole, as log/storage.py says.
+#
+# When each group is synced, files are written past the page cache (O_DIRECT), whose copying, dirtying and
+# cleaning of pages costs more than all of our own work on a group. That takes whole blocks: `stage` holds
+# the block in which the log ends, and a group is written from there on. The bytes before it are what the
+# file already has, those behind it are zeros, as there; so a torn block can't harm an earlier group more
+# than a page that is written twice can. Relaxed policies keep the page cache: there it is what saves the waiting.
 
 cdef extern from *:
     """
@@ -53,11 +59,20 @@ cdef extern from *:
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     }
+    /* Not every file system can do without its cache, and some say so only when written to. */
+    static int writer_open(int directory, const char *name, int flags) {
+        int file = openat(directory, name, flags, 0600);
+        return file < 0 && errno == EINVAL ? openat(directory, name, flags & ~O_DIRECT, 0600) : file;
+    }
+    static int writer_use_cache(int file) {
+        int flags = fcntl(file, F_GETFL);
+        return flags >= 0 && (flags & O_DIRECT) && fcntl(file, F_SETFL, flags & ~O_DIRECT) == 0;
+    }
     static int writer_pwrite(int file, const char *data, size_t size, uint64_t offset) {
         while (size) {
             ssize_t written = pwrite(file, data, size, offset);
             if (written < 0) {
-                if (errno == EINTR) continue;
+                if (errno == EINTR || (errno == EINVAL && writer_use_cache(file))) continue;
                 return errno;
             }
             data += written;
@@ -84,22 +99,25 @@ cdef extern from *:
     void writer_init_cond(pthread_cond_t *) nogil
     void writer_wait(pthread_cond_t *, pthread_mutex_t *, uint64_t) nogil
     uint64_t writer_clock_us() nogil
+    int writer_open(int, const char *, int) nogil
     int writer_pwrite(int, const char *, size_t, uint64_t) nogil
+    ssize_t pread(int, void *, size_t, uint64_t) nogil
+    int posix_memalign(void **, size_t, size_t) nogil
     int fdatasync(int) nogil
     int fsync(int) nogil
     int close(int) nogil
-    int openat(int, const char *, int, ...) nogil
     int renameat(int, const char *, int, const char *) nogil
     int eventfd(unsigned int, int) nogil
     int eventfd_write(int, uint64_t) nogil
     int snprintf(char *, size_t, const char *, ...) nogil
-    int errno, EAGAIN, EINTR
-    int EFD_NONBLOCK, EFD_CLOEXEC, O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC
+    int errno, EAGAIN, EINTR, EIO
+    int EFD_NONBLOCK, EFD_CLOEXEC, O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC, O_DIRECT
 
 cdef enum:
     SEGMENT_HEADER = 4096
     SEGMENT_NUMBER_AT = 32   # where a segment header has its file number
     SLICE_BYTES = 1 << 20
+    BLOCK_BYTES = 4096       # what direct writes are multiples of; divides a segment, and is its header's size
     FILES_OPEN = 2           # the file written to and the one before it
 
 cdef enum Policy:
@@ -136,9 +154,12 @@ cdef struct Writer:
     Policy policy
     uint64_t interval_us
     uint64_t segment_bytes
-    char header[SEGMENT_HEADER]   # of a segment file; number and checksum are filled in
-    char zeros[SLICE_BYTES]
+    int open_flags            # of log files
+    char *header              # of a segment file; number and checksum are filled in
+    char *zeros               # SLICE_BYTES
+    char *stage               # SLICE_BYTES, written from; its first block is the one in which the log ends,
     # The thread's own.
+    uint64_t staged           # if it ends at this position
     SegmentFile files[FILES_OPEN]
     uint64_t end              # of the last group
     uint64_t ready            # files with a lower number than this one are whole
@@ -162,7 +183,7 @@ cdef int writer_prepare_slice(Writer *w) noexcept nogil:
     snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>w.ready)
     snprintf(unfinished, sizeof(unfinished), b"%s.new", <char *>name)
     if w.preparing < 0:
-        w.preparing = openat(w.directory, unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        w.preparing = writer_open(w.directory, unfinished, w.open_flags | O_CREAT | O_TRUNC)
         if w.preparing < 0:
             return writer_fail(w, b"open of a log file", errno)
         w.prepared = 0
@@ -236,11 +257,39 @@ cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept n
     if slot.file >= 0:
         close(slot.file)
     snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>number)
-    slot.file = openat(w.directory, name, O_RDWR | O_CLOEXEC)
+    slot.file = writer_open(w.directory, name, w.open_flags)
     slot.number = number
     slot.dirty = False
     found[0] = slot
     return writer_fail(w, b"open of a log file", errno) if slot.file < 0 else 0
+
+
+cdef int writer_put(Writer *w, int file, const char *data, size_t size, uint64_t position) noexcept nogil:
+    # Writes this part of a group, which lies in this file. Returns an errno.
+    cdef uint64_t at = SEGMENT_HEADER + position % w.segment_bytes
+    cdef size_t before = position % BLOCK_BYTES
+    cdef size_t part, whole
+    cdef int error
+    if not w.open_flags & O_DIRECT:
+        return writer_pwrite(file, data, size, at)
+    if before and w.staged != position and pread(file, w.stage, BLOCK_BYTES, at - before) != BLOCK_BYTES:
+        return errno or EIO
+    while size:
+        part = min(size, SLICE_BYTES - before)
+        whole = (before + part + BLOCK_BYTES - 1) & ~<size_t>(BLOCK_BYTES - 1)
+        memcpy(w.stage + before, data, part)
+        memset(w.stage + before + part, 0, whole - before - part)
+        error = writer_pwrite(file, w.stage, whole, at - before)
+        if error:
+            return error
+        memmove(w.stage, w.stage + whole - BLOCK_BYTES, BLOCK_BYTES)
+        data += part
+        at += part
+        position += part
+        size -= part
+        before = position % BLOCK_BYTES
+    w.staged = position
+    return 0
 
 
 cdef int writer_write(Writer *w) noexcept nogil:
@@ -249,7 +298,7 @@ cdef int writer_write(Writer *w) noexcept nogil:
     cdef const char *data = w.data
     cdef uint64_t position = w.position
     cdef uint64_t end = position + w.size
-    cdef uint64_t inside, part
+    cdef uint64_t part
     cdef int error
     while w.ready <= end // w.segment_bytes:
         error = writer_prepare_slice(w)
@@ -259,10 +308,9 @@ cdef int writer_write(Writer *w) noexcept nogil:
         error = writer_file(w, position // w.segment_bytes, &file)
         if error:
             return error
-        inside = position % w.segment_bytes
-        part = min(end - position, w.segment_bytes - inside)
+        part = min(end - position, w.segment_bytes - position % w.segment_bytes)
         file.dirty = True
-        error = writer_pwrite(file.file, data, part, SEGMENT_HEADER + inside)
+        error = writer_put(w, file.file, data, part, position)
         if error:
             return writer_fail(w, b"write of the log", error)
         data += part
@@ -374,4 +422,5 @@ cdef void writer_free(Writer *w) noexcept nogil:
     pthread_cond_destroy(&w.wake)
     pthread_cond_destroy(&w.idle)
     pthread_mutex_destroy(&w.lock)
+    free(w.header)
     free(w)
