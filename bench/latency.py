@@ -38,15 +38,21 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as name:
         directory = Path(name)
         facts = results.facts(directory)
-        with contestants.cell(directory / "cell", "cython") as person:
-            load.fill(person.port())
+        with (
+            contestants.cell(directory / "cell", "cython") as person,
+            contestants.redis_alone(directory / "redis") as redis,
+        ):
+            for one in (person, redis):
+                load.fill(one.port())
             size = bytes_of_a_set(person, seconds)
-            total = LONE_STEPS * rounds + len(COMMANDS) * len(TAIL_SHAPES) * 2 * rounds
+            total = LONE_STEPS * rounds + len(COMMANDS) * len(TAIL_SHAPES) * 2 * 2 * rounds
             with Steps(total, console) as step:
                 rows = _lone(person, directory, size, rounds, seconds, step)
                 for command, read in COMMANDS.items():
                     for shape in TAIL_SHAPES:
-                        rows += _tail(person, command, Load(shape, read), rounds, seconds, step)
+                        rows += _tail(person, command, Load(shape, read), TAIL_TARGET, rounds, seconds, step)
+                        # What this machine's scheduler does to anyone's tail.
+                        rows += _tail(redis, command, Load(shape, read), None, rounds, seconds, step)
     settings = {
         "replicas": contestants.REPLICAS,
         "fsync": "always",
@@ -114,10 +120,11 @@ def _lone(
 
 
 def _tail(
-    person: Contestant, command: str, asked: Load, rounds: int, seconds: float, step: Steps
+    person: Contestant, command: str, asked: Load, target: float | None, rounds: int, seconds: float, step: Steps
 ) -> list[dict[str, Any]]:
     """The peak (closed loop), then half of it at a fixed rate."""
-    name = f"{command} {asked.shape.clients} x {asked.shape.depth}"
+    of = "" if target else f"{person.name}, "
+    name = f"{of}{command} {asked.shape.clients} x {asked.shape.depth}"
     peaks = []
     for _ in range(rounds):
         step(f"{name}, peak")
@@ -134,7 +141,8 @@ def _tail(
         _row(f"{where}, requests/s", [found.rps for found in runs]),
         _row(f"{where}, p50 us", [found.percentile_ms(50) * 1000 for found in runs]),
         _row(f"{where}, p99 us", [found.percentile_ms(99) * 1000 for found in runs]),
-        _row(f"{where}, p99 / p50", [found.percentile_ms(99) / found.percentile_ms(50) for found in runs], TAIL_TARGET),
+        _row(f"{where}, generator's part of a processor, %", [found.cpu_share * 100 for found in runs]),
+        _row(f"{where}, p99 / p50", [found.percentile_ms(99) / found.percentile_ms(50) for found in runs], target),
     ]
 
 
