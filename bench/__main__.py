@@ -43,6 +43,16 @@ class Client(StrEnum):
     redis_benchmark = peers_run.REDIS_BENCHMARK
 
 
+class Beside(StrEnum):
+    """Systems that peers knows, as an option."""
+
+    redis_alone = "redis alone"
+    redis = "redis"
+    etcd = "etcd"
+    pysyncobj = "pysyncobj"
+    zookeeper = "zookeeper"
+
+
 class Replicas(StrEnum):
     """Sizes of cells, as an option."""
 
@@ -127,11 +137,17 @@ def peers(
     rounds: Rounds = None,
     seconds: Seconds = None,
     client: Annotated[Client, typer.Option(help="Source of load for all that speak RESP.")] = Client.loadgen,
+    replicas: Annotated[int, typer.Option(min=1, max=9, help="Size of the compiled cell; others have 3.")] = 3,
+    beside: Annotated[list[Beside] | None, typer.Option(help="Only beside this one; repeatable.")] = None,
 ) -> None:
     """The compiled cell beside redis-server, etcd, PySyncObj and ZooKeeper; says which aims are met."""
     rounds = rounds or (3 if quick else 5)
     seconds = seconds or (1.0 if quick else 3.0)
-    _run(lambda console: peers_run.run(rounds, seconds, client.value, console), peers_run.show, as_json, out)
+    named = [one.value for one in beside or ()]
+    _run(
+        lambda console: peers_run.run(rounds, seconds, client.value, replicas, named, console),
+        peers_run.show, as_json, out,
+    )  # fmt: skip
 
 
 @app.command()

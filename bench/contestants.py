@@ -65,9 +65,9 @@ def redis_replicated(directory: Path, replicas: int = REPLICAS - 1) -> Iterator[
 
 
 @contextmanager
-def cell(directory: Path, core: str) -> Iterator[Contestant]:
-    """Three replicas on this machine, each write on the disks of a majority before its reply."""
-    with Cell(directory, replicas=REPLICAS, core=core, limits=SHIPPED) as cell:
+def cell(directory: Path, core: str, replicas: int = REPLICAS) -> Iterator[Contestant]:
+    """Replicas on this machine, each write on the disks of a majority before its reply."""
+    with Cell(directory, replicas=replicas, core=core, limits=SHIPPED, with_parent=True) as cell:
         name = {"cython": "compiled", "python": "reference"}[core]
         yield Contestant(name, lambda: cell.ports[cell.master()])
 

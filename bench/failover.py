@@ -112,7 +112,9 @@ def run(times: int, console: Console) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as name:
         facts = results.facts(Path(name))
-        with Cell(Path(name) / "cell", replicas=contestants.REPLICAS, limits=contestants.SHIPPED) as cell:
+        with Cell(
+            Path(name) / "cell", replicas=contestants.REPLICAS, limits=contestants.SHIPPED, with_parent=True
+        ) as cell:
             with Writers(cell) as writers, Steps(times, console) as step:
                 for n in range(times):
                     step(f"kill {n + 1}")

@@ -2,7 +2,7 @@
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -77,11 +77,12 @@ def resp_peer(person: Contestant, name: str, write_means: str, read_means: str, 
 
 
 @contextmanager
-def our_cell(directory: Path, client: str) -> Iterator[list[Peer]]:
-    """Three replicas with the compiled core."""
-    with contestants.cell(directory, "cython") as person:
+def our_cell(directory: Path, client: str, replicas: int) -> Iterator[list[Peer]]:
+    """Replicas with the compiled core."""
+    disks = f"on the disks of {replicas // 2 + 1} of {replicas}"
+    with contestants.cell(directory, "cython", replicas) as person:
         load.fill(person.port())
-        yield [resp_peer(person, OURS, "on the disks of 2 of 3", "linearizable: the master's lease", client)]
+        yield [resp_peer(person, OURS, disks, "linearizable: the master's lease", client)]
 
 
 @contextmanager
@@ -111,10 +112,10 @@ def redis_and_wait(directory: Path) -> Iterator[list[Peer]]:
         ]
 
 
-def systems(client: str) -> dict[str, System]:
-    """All that can be measured; `client` loads those that speak RESP."""
+def systems(client: str, replicas: int = contestants.REPLICAS) -> dict[str, System]:
+    """All that can be measured; `client` loads those that speak RESP, and our cell has so many replicas."""
     return {
-        OURS: System(lambda: "", partial(our_cell, client=client)),
+        OURS: System(lambda: "", partial(our_cell, client=client, replicas=replicas)),
         "redis alone": System(lambda: "", partial(redis_alone, client=client)),
         "etcd": System(etcd.missing, etcd.members),
         "redis": System(lambda: "", redis_and_wait),
@@ -123,8 +124,10 @@ def systems(client: str) -> dict[str, System]:
     }
 
 
-def run(rounds: int, seconds: float, client: str, console: Console) -> dict[str, Any]:
-    """Measures, with progress on `console`. Raises LoadError.
+def run(
+    rounds: int, seconds: float, client: str, replicas: int, beside: Sequence[str], console: Console
+) -> dict[str, Any]:
+    """Measures, with progress on `console`; `beside` names the systems beside our cell, all if empty. Raises LoadError.
 
     A row is a workload; `results` has for each system the medians of its rounds and the rates of all, `ratios` the
     compiled cell's rate to each other's, `targets` what is asked of them.
@@ -133,7 +136,11 @@ def run(rounds: int, seconds: float, client: str, console: Console) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="bench-", dir=results.BUILD) as data, ExitStack() as stack:
         directory = Path(data)
         facts = results.facts(directory)
-        known = systems(client)
+        known = {
+            name: system
+            for name, system in systems(client, replicas).items()
+            if name == OURS or not beside or name in beside
+        }
         skipped = {name: why for name in known if (why := known[name].missing())}
         for why in skipped.values():
             console.print(f"skipped: {why}", highlight=False, soft_wrap=True)
@@ -143,7 +150,7 @@ def run(rounds: int, seconds: float, client: str, console: Console) -> dict[str,
             people += stack.enter_context(known[name].start(directory / name.replace(" ", "-")))
         rows = _measure_all(people, rounds, seconds, console)
     settings = {
-        "replicas": contestants.REPLICAS,
+        "replicas": replicas,
         "rounds": rounds,
         "seconds": seconds,
         "guarantees": {peer.name: peer.guarantee() for peer in people},

@@ -41,17 +41,15 @@ def redis_tools() -> None:
 
 @pytest.mark.usefixtures("redis_tools")
 def test_peers(tmp_path: Path) -> None:
-    """With both sources of load: what needs WAIT, or ZooKeeper's protocol, gets it from our own."""
-    arguments = ("peers", "--rounds", "1", "--seconds", "0.1", "--client", "redis-benchmark")
-    result = result_of(tmp_path, "peers", *arguments)
+    """All that are installed."""
+    result = result_of(tmp_path, "peers", "--rounds", "1", "--seconds", "0.05")
     settings = result["settings"]
-    known = peers.systems("redis-benchmark")
+    known = peers.systems(peers.LOADGEN)
     assert settings["skipped"] == {name: why for name in known if (why := known[name].missing())}
     measured = set(settings["guarantees"])
     assert measured >= {"compiled", "redis alone", "redis WAIT 1", "redis WAIT 2"}
     assert measured >= known.keys() - settings["skipped"] - {"redis"}
-    assert settings["load"]["compiled"].startswith("redis-benchmark")
-    assert settings["load"]["redis WAIT 1"].startswith("loadgen")
+    assert settings["guarantees"]["compiled"].startswith("SET: on the disks of 2 of 3;")
     assert len(result["rows"]) == len(peers.TARGETS)
     for row, (workload, targets) in zip(result["rows"], peers.TARGETS.items(), strict=True):
         shape = Shape(row["clients"], row["depth"])
@@ -63,6 +61,18 @@ def test_peers(tmp_path: Path) -> None:
             assert ratio == rates["compiled"] / rates[name]
         assert row["targets"] == {name: target for name, target in targets.items() if name in rates}
         assert row["met"] == {name: row["ratios"][name] >= target for name, target in row["targets"].items()}
+
+
+@pytest.mark.usefixtures("redis_tools")
+def test_peers_of_a_choice(tmp_path: Path) -> None:
+    """Five replicas beside one system, loaded by redis-benchmark."""
+    choice = ("--client", "redis-benchmark", "--replicas", "5", "--beside", "redis alone")
+    result = result_of(tmp_path, "peers", "--rounds", "1", "--seconds", "0.05", *choice)
+    assert result["settings"]["replicas"] == 5
+    assert result["settings"]["guarantees"].keys() == {"compiled", "redis alone"}
+    assert "3 of 5" in result["settings"]["guarantees"]["compiled"]
+    assert all(load.startswith("redis-benchmark") for load in result["settings"]["load"].values())
+    assert [row["results"].keys() for row in result["rows"]] == [{"compiled", "redis alone"}] * len(peers.TARGETS)
 
 
 def test_a_row_has_medians_and_verdicts() -> None:
