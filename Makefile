@@ -11,7 +11,7 @@ REQUIREMENTS := import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); 
 	print(*p["build-system"]["requires"], *j["dependencies"], \
 	*sum(j["optional-dependencies"].values(), []), sep="\n")
 
-.PHONY: build run test soak lint bench annotate clean
+.PHONY: build run test soak lint bench annotate trace clean
 
 build: $(VENV)/built
 
@@ -52,6 +52,11 @@ bench: build
 # Cython's pages of which lines call into Python: build/cython/**/*.html
 annotate: $(VENV)/installed
 	FPL_ANNOTATE=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+
+# The package with line tracing, in build/trace; the usual build stays as it is.
+trace: build
+	FPL_TRACE=1 $(BIN)/python setup.py --quiet build --build-base build/trace/base --build-lib build/trace/lib
+	@echo "with line tracing: PYTHONPATH=build/trace/lib $(BIN)/python ..."
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info src/fastpaxos_live/generated

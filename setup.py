@@ -1,7 +1,8 @@
 """Compiles the specifications, then the extensions. Everything else about the package stands in pyproject.toml.
 
 Environment: FPL_NATIVE=1 compiles for this very processor, FPL_DEBUG=1 for a debugger and with the
-dear assertions (macro FPL_DEBUG), FPL_ANNOTATE=1 writes Cython's HTML pages beside the C files.
+dear assertions (macro FPL_DEBUG), FPL_ANNOTATE=1 writes Cython's HTML pages beside the C files, FPL_TRACE=1 lets
+sys.settrace see the lines of Cython's code, nogil ones too (slow; docs/profiling.md).
 """
 
 import os
@@ -29,6 +30,7 @@ def extension(name: str, source: str, depends: list[Path]) -> Extension:
         name,
         [str(PACKAGE / source)],
         depends=[str(path) for path in depends],
+        define_macros=[("CYTHON_TRACE_NOGIL", "1")] if is_set("FPL_TRACE") else [],
         extra_compile_args=flags,
     )
 
@@ -64,7 +66,8 @@ setup(
                 [PACKAGE / "_core.pxd", PACKAGE / "core/xxh64.pyx", *included("server")],
             ),
         ],
-        build_dir="build/cython",
+        build_dir="build/trace/cython" if is_set("FPL_TRACE") else "build/cython",
+        compiler_directives={"linetrace": is_set("FPL_TRACE")},
         include_path=["src"],
         language_level=3,
         annotate=is_set("FPL_ANNOTATE"),

@@ -70,6 +70,7 @@ def test_peers_of_a_choice(tmp_path: Path) -> None:
     result = result_of(tmp_path, "peers", "--rounds", "1", "--seconds", "0.05", *choice)
     assert result["settings"]["replicas"] == 5
     assert result["settings"]["guarantees"].keys() == {"compiled", "redis alone"}
+    assert all(row["targets"] == {} for row in result["rows"])
     assert "3 of 5" in result["settings"]["guarantees"]["compiled"]
     assert all(load.startswith("redis-benchmark") for load in result["settings"]["load"].values())
     assert [row["results"].keys() for row in result["rows"]] == [{"compiled", "redis alone"}] * len(peers.TARGETS)
