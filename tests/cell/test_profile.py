@@ -49,14 +49,30 @@ def test_stages_of_a_cell_under_load_add_up(cell: Cell) -> None:
         assert 0 < replica["busy_share"] < 1
         assert replica["rounds"] > 0 and replica["writer"]["groups"] > 0
         assert all(count > 0 for count in (*replica["calls"].values(), *replica["bytes"].values()))
-        assert replica["durable_us"]["p50"] > 0
-    assert result["replicas"][0]["operations"] > 0
+        assert replica["distributions"]["durable_us"]["p50"] > 0
+    master_first, *others = result["replicas"]
+    assert master_first["operations"] > 0
+    assert_batches(master_first["distributions"], master_first["operations"])
+    # Batches count where they were sealed.
+    assert all(replica["distributions"]["replied_us"]["count"] == 0 for replica in others)
+
+
+def assert_batches(found: dict, operations: int) -> None:
+    waits = [found[name] for name in ("chosen_us", "replied_us")]
+    sizes = [found[name] for name in ("batch_operations", "batch_bytes")]
+    assert len({row["count"] for row in (*waits, *sizes)}) == 1
+    # One client, who waits for each reply: every batch is one SET.
+    assert sizes[0]["mean"] == sizes[0]["p99"] == 1
+    assert sizes[0]["count"] == operations
+    assert sizes[1]["p50"] > len("key" "value")
+    assert 0 < waits[0]["mean"] <= waits[1]["mean"]
 
 
 def test_started_cell_and_plot(tmp_path: Path) -> None:
     done = run("--start", "--seconds", 0.2, "--clients", 2, "--depth", 2, "--out", tmp_path / "stages.png")
     assert done.returncode == 0, done.stderr
     assert "(master)" in done.stdout and "log writer" in done.stdout
+    assert "acknowledge wait" in done.stdout and "operations of a batch" in done.stdout
     assert (tmp_path / "stages.png").read_bytes().startswith(b"\x89PNG")
 
 

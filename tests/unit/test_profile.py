@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastpaxos_live.server import _edge
-from fastpaxos_live.server.profile import BUCKETS, bounds, difference, quantile
+from fastpaxos_live.server.profile import BUCKETS, MEASURES, bounds, difference, quantile
 
 
 def test_buckets_are_those_of_the_bounds() -> None:
@@ -26,6 +26,11 @@ def test_a_quantile_is_at_most_an_eighth_below_the_exact_one() -> None:
     assert quantile(np.zeros(BUCKETS, int), 0.5) is None
 
 
+def histogram(values: list[int]) -> dict:
+    buckets = np.bincount([_edge.bucket_of(value) for value in values], minlength=BUCKETS)
+    return {"sum": sum(values), "buckets": buckets.tolist()}
+
+
 def reading(time_ns: int, rounds: int, operations: int, idle: int, turn: int) -> dict:
     return {
         "replica": "r1",
@@ -36,7 +41,7 @@ def reading(time_ns: int, rounds: int, operations: int, idle: int, turn: int) ->
         "calls": {"recv": rounds},
         "bytes": {"recv": 10 * rounds},
         "writer": {"groups": rounds, "bytes": 0, "wait_us": 0, "write_us": 0},
-        "durable": [rounds] + [0] * (BUCKETS - 1),
+        "histograms": {name: histogram([7] * rounds) for name in MEASURES},
     }
 
 
@@ -47,10 +52,24 @@ def test_a_difference_is_of_what_happened_between() -> None:
     idle, turn = found["stages"]
     assert idle["share"] == pytest.approx(0.75)
     assert (turn["us_per_round"], turn["ns_per_operation"]) == (0.25, 25)
-    assert found["durable_us"] == {"p50": 0, "p99": 0}
+    assert found["distributions"] == {name: {"count": 2, "mean": 7, "p50": 7, "p99": 7} for name in MEASURES}
+
+
+def test_a_distribution_is_of_the_values_between() -> None:
+    before, between = [5, 900], [*range(100, 200)]
+    first, second = reading(0, 0, 0, 0, 0), reading(1, 0, 0, 0, 0)
+    first["histograms"]["chosen_us"] = histogram(before)
+    second["histograms"]["chosen_us"] = histogram(before + between)
+    found = difference(first, second)["distributions"]["chosen_us"]
+    assert (found["count"], found["mean"]) == (100, pytest.approx(np.mean(between)))
+    assert 149 * 7 / 8 <= found["p50"] <= 149 and 198 * 7 / 8 <= found["p99"] <= 198
+
+
+def test_the_measures_are_those_of_the_edge() -> None:
+    assert _edge.MEASURE_NAMES == MEASURES
 
 
 def test_without_rounds_nothing_is_divided() -> None:
     found = difference(reading(0, 1, 5, 0, 0), reading(10, 1, 5, 10, 0))
     assert found["stages"][1]["us_per_round"] is None and found["stages"][1]["ns_per_operation"] is None
-    assert found["durable_us"]["p50"] is None
+    assert found["distributions"]["chosen_us"] == {"count": 0, "mean": None, "p50": None, "p99": None}

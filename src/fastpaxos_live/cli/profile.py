@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,13 @@ from .failure import CommandFailed
 from .status import DEFAULT
 
 TIMEOUT_S = 2.0
+MEASURES = {  # of profile.MEASURES, for people
+    "durable_us": "disk wait, us: a group handed to the writer -> durable",
+    "chosen_us": "acknowledge wait, us: a batch sealed -> a majority has it",
+    "replied_us": "reply wait, us: a batch sealed -> its replies sent",
+    "batch_operations": "operations of a batch",
+    "batch_bytes": "bytes of a batch",
+}
 WARM_UP_S = 0.5  # of load before the first reading
 
 
@@ -59,6 +66,7 @@ def profile(
         console.width = 120
     for replica in result["replicas"]:
         console.print(table(replica, result["master"]))
+        console.print(distributions(replica))
 
 
 @contextmanager
@@ -146,9 +154,7 @@ def table(replica: dict[str, Any], master: str | None) -> Table:
     for heading in ("share", "us/round", "ns/op"):
         shown.add_column(heading, justify="right")
     for row in replica["stages"]:
-        numbers = (row["us_per_round"], row["ns_per_operation"])
-        texts = ("-" if number is None else f"{number:,.1f}" for number in numbers)
-        shown.add_row(row["stage"], f"{row['share']:.1%}", *texts)
+        shown.add_row(row["stage"], f"{row['share']:.1%}", *texts(row["us_per_round"], row["ns_per_operation"]))
     writer, groups = replica["writer"], replica["writer"]["groups"]
     if groups:
         shown.caption = (
@@ -156,6 +162,23 @@ def table(replica: dict[str, Any], master: str | None) -> Table:
             f"{writer['wait_us'] / groups:,.0f} us and is written and synced in {writer['write_us'] / groups:,.0f} us"
         )
     return shown
+
+
+def distributions(replica: dict[str, Any]) -> Table:
+    """How long groups and batches of one replica waited, and the size of batches."""
+    shown = Table()
+    shown.add_column("groups and batches")
+    for heading in ("number", "mean", "p50", "p99"):
+        shown.add_column(heading, justify="right")
+    for name, what in MEASURES.items():
+        row = replica["distributions"][name]
+        if row["count"]:
+            shown.add_row(what, f"{row['count']:,}", *texts(row["mean"]), f"{row['p50']:,}", f"{row['p99']:,}")
+    return shown
+
+
+def texts(*numbers: float | None) -> Iterable[str]:
+    return ("-" if number is None else f"{number:,.1f}" for number in numbers)
 
 
 def plot(result: dict[str, Any], file: Path) -> None:

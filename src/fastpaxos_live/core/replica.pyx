@@ -55,6 +55,7 @@ cdef struct Core:
     Applied history[APPLIED_MAX]
     uint64_t history_count     # ever
     uint64_t history_taken
+    Answers answers
 
 
 cdef void core_init(Core *core) noexcept nogil:
@@ -285,6 +286,7 @@ cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t 
         core.operations += v.count
         if b != NULL and b.checksum == v.checksum:
             core_apply_with_hooks(core, value, size, b)
+            batch_answered(b, &core.answers, core.now, size)
             done = True
         else:
             fdb_ahead_begin(&core.store, &ahead, value + at, value + size)

@@ -16,6 +16,11 @@ cdef struct Batch:
     uint64_t sealed_us
     uint64_t instance
 
+cdef struct Answers:       # batches applied here and not taken yet, for whoever profiles
+    Answer items[SLOTS]
+    uint32_t first
+    uint32_t count
+
 cdef struct Client:
     uint32_t refs
     uint32_t id
@@ -173,6 +178,17 @@ cdef void batch_free(Batch *b) noexcept nogil:
     buf_free(&b.hooks)
     buf_free(&b.extra)
     free(b)
+
+
+cdef inline void batch_answered(Batch *b, Answers *answers, uint64_t now, size_t size) noexcept nogil:
+    cdef Answer *answer = &answers.items[(answers.first + answers.count) % SLOTS]
+    if answers.count == SLOTS:
+        return
+    answers.count += 1
+    answer.sealed_us = b.sealed_us
+    answer.chosen_us = now
+    answer.operations = b.count
+    answer.bytes = size
 
 
 cdef inline void batch_hook(Batch *b, int kind, Client *c, const char *data, size_t size) noexcept nogil:

@@ -1,5 +1,15 @@
 # What Python sees of the compiled core: `_api.Replica`.
 
+cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil:
+    cdef Answers *answers = &core.answers
+    if not answers.count:
+        return False
+    answer[0] = answers.items[answers.first]
+    answers.first = (answers.first + 1) % SLOTS
+    answers.count -= 1
+    return True
+
+
 cdef bytes buf_bytes(Buf *b):
     return b.data[b.start:b.end] if buf_size(b) else b""
 

@@ -7,6 +7,8 @@ from ..log.storage import Storage
 from .config import FsyncPolicy
 from .edges import Hooks
 
+MEASURE_NAMES: tuple[str, ...]
+
 class Edge:
     clients: int
     def __init__(

@@ -235,7 +235,7 @@ cdef class Edge:
         """What was counted since the start; `edges.Edge` has the keys."""
         cdef Profile *p = &self.profiled
         cdef Writer *w = self.writer
-        cdef int i
+        cdef int i, j
         pthread_mutex_lock(&w.lock)
         writer = {
             "groups": w.groups, "bytes": w.group_bytes, "wait_us": w.wait_us, "write_us": w.service_us,
@@ -247,7 +247,12 @@ cdef class Edge:
             "calls": {"epoll_wait": p.wait_calls, "recv": p.recv_calls, "send": p.send_calls},
             "bytes": {"recv": p.recv_bytes, "send": p.send_bytes},
             "writer": writer,
-            "durable": [p.durable[i] for i in range(BUCKETS)],
+            "histograms": {
+                MEASURE_NAMES[i]: {
+                    "sum": p.histograms[i].sum, "buckets": [p.histograms[i].buckets[j] for j in range(BUCKETS)],
+                }
+                for i in range(MEASURES)
+            },
         }
 
     async def stop(self):
@@ -446,6 +451,7 @@ cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
     edge_send_peers(self)
     profile_lap(p, STAGE_SEND_PEERS)
     edge_send_clients(self)
+    edge_count_batches(self)
     profile_lap(p, STAGE_SEND_CLIENTS)
     wakeup = core_wakeup(self.core)
     again[0] = more or self.queue_length > 0 or wakeup <= now or core_has_calls(self.core)
@@ -453,6 +459,19 @@ cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
         edge_arm(self.timer, wakeup)
         self.armed_us = wakeup
     return 0
+
+
+cdef void edge_count_batches(Edge self) noexcept nogil:
+    # Of the batches whose replies this round has sent.
+    cdef Answer answer
+    cdef uint64_t now = 0
+    while core_answer_next(self.core, &answer):
+        if not now:
+            now = edge_boot_us()
+        profile_count(&self.profiled, SEALED_TO_CHOSEN, answer.chosen_us - answer.sealed_us)
+        profile_count(&self.profiled, SEALED_TO_SENT, now - answer.sealed_us)
+        profile_count(&self.profiled, BATCH_OPERATIONS, answer.operations)
+        profile_count(&self.profiled, BATCH_BYTES, answer.bytes)
 
 
 cdef int edge_sort(Edge self, int count) noexcept nogil:
@@ -482,7 +501,9 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
                 return error
             if self.writing and not busy:
                 self.writing = False
-                self.profiled.durable[profile_bucket(profile_ns() - self.profiled.handed_ns)] += 1
+                profile_count(
+                    &self.profiled, HANDED_TO_DURABLE, (profile_ns() - self.profiled.handed_ns) // 1000
+                )
                 core_durable(self.core, self.write_end)
     return 0
 

@@ -33,6 +33,18 @@ cdef enum Stage:
 cdef enum:
     BUCKETS = 496        # of profile_bucket for all 64 bits
 
+cdef enum Measure:
+    HANDED_TO_DURABLE    # us from a group's way to the writer until the loop sees it durable
+    SEALED_TO_CHOSEN     # us from a batch's seal until a majority has it; only where it was sealed, as the rest
+    SEALED_TO_SENT       # us until its replies were sent, as far as the sockets took them
+    BATCH_OPERATIONS
+    BATCH_BYTES
+    MEASURES
+
+cdef struct Histogram:
+    uint64_t sum
+    uint64_t buckets[BUCKETS]
+
 cdef struct Profile:
     uint64_t lap_ns      # when the running stage began; 0: never
     uint64_t stage_ns[STAGES]
@@ -43,11 +55,19 @@ cdef struct Profile:
     uint64_t send_bytes
     uint64_t wait_calls      # of epoll_wait
     uint64_t handed_ns       # when the running group was handed to the writer
-    uint64_t durable[BUCKETS]    # ns from there until the loop sees it durable
+    Histogram histograms[MEASURES]
 
 STAGE_NAMES = (
     "idle", "sort", "peers", "clients", "calls", "turn", "disk", "send_peers", "send_clients", "outside",
 )
+
+MEASURE_NAMES = ("durable_us", "chosen_us", "replied_us", "batch_operations", "batch_bytes")
+
+
+cdef inline void profile_count(Profile *p, Measure measure, uint64_t value) noexcept nogil:
+    cdef Histogram *h = &p.histograms[<int>measure]
+    h.sum += value
+    h.buckets[profile_bucket(value)] += 1
 
 
 cdef inline void profile_lap(Profile *p, Stage stage) noexcept nogil:

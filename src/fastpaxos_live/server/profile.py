@@ -7,6 +7,7 @@ import numpy as np
 LINEAR = 8  # buckets for each power of two; below it every value has its own
 BUCKETS = 496
 WAITING = ("idle", "outside")  # stages in which the loop waits, or Python's event loop has its turn
+MEASURES = ("durable_us", "chosen_us", "replied_us", "batch_operations", "batch_bytes")
 WRITER = ("groups", "bytes", "wait_us", "write_us")
 
 
@@ -25,6 +26,18 @@ def quantile(counts: np.ndarray, share: float) -> int | None:
     return int(bounds()[np.searchsorted(np.cumsum(counts), share * total)])
 
 
+def distribution(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Number, mean and two quantiles of the values that a histogram took in between two readings of it."""
+    counts = np.array(second["buckets"]) - np.array(first["buckets"])
+    count = int(counts.sum())
+    return {
+        "count": count,
+        "mean": (second["sum"] - first["sum"]) / count if count else None,
+        "p50": quantile(counts, 0.5),
+        "p99": quantile(counts, 0.99),
+    }
+
+
 def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """What happened between two readings of one replica's /profile."""
     elapsed_ns = second["time_ns"] - first["time_ns"]
@@ -32,7 +45,6 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     operations = second["operations"] - first["operations"]
     stages = {name: ns - first["stages_ns"][name] for name, ns in second["stages_ns"].items()}
     busy_ns = sum(ns for name, ns in stages.items() if name not in WAITING)
-    durable = np.array(second["durable"]) - np.array(first["durable"])
     return {
         "replica": second["replica"],
         "seconds": elapsed_ns / 1e9,
@@ -51,8 +63,7 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         "calls": {name: count - first["calls"][name] for name, count in second["calls"].items()},
         "bytes": {name: count - first["bytes"][name] for name, count in second["bytes"].items()},
         "writer": {name: second["writer"][name] - first["writer"][name] for name in WRITER},
-        "durable_us": {
-            name: None if ns is None else ns / 1000
-            for name, ns in ((f"p{round(share * 100)}", quantile(durable, share)) for share in (0.5, 0.99))
+        "distributions": {
+            name: distribution(first["histograms"][name], second["histograms"][name]) for name in MEASURES
         },
     }
