@@ -42,7 +42,7 @@ def redis_tools() -> None:
 @pytest.mark.usefixtures("redis_tools")
 def test_peers(tmp_path: Path) -> None:
     """All that are installed."""
-    result = result_of(tmp_path, "peers", "--rounds", "1", "--seconds", "0.05")
+    result = result_of(tmp_path, "peers", "peers", "--rounds", "1", "--seconds", "0.05")
     settings = result["settings"]
     known = peers.systems(peers.LOADGEN)
     assert settings["skipped"] == {name: why for name in known if (why := known[name].missing())}
@@ -67,7 +67,7 @@ def test_peers(tmp_path: Path) -> None:
 def test_peers_of_a_choice(tmp_path: Path) -> None:
     """Five replicas beside one system, loaded by redis-benchmark."""
     choice = ("--client", "redis-benchmark", "--replicas", "5", "--beside", "redis alone")
-    result = result_of(tmp_path, "peers", "--rounds", "1", "--seconds", "0.05", *choice)
+    result = result_of(tmp_path, "peers", "peers", "--rounds", "1", "--seconds", "0.05", *choice)
     assert result["settings"]["replicas"] == 5
     assert result["settings"]["guarantees"].keys() == {"compiled", "redis alone"}
     assert all(row["targets"] == {} for row in result["rows"])
