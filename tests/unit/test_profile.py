@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastpaxos_live.cli.profile import distributions
 from fastpaxos_live.server import _edge
 from fastpaxos_live.server.profile import BUCKETS, MEASURES, bounds, difference, quantile
 
@@ -63,6 +64,13 @@ def test_a_distribution_is_of_the_values_between() -> None:
     found = difference(first, second)["distributions"]["chosen_us"]
     assert (found["count"], found["mean"]) == (100, pytest.approx(np.mean(between)))
     assert 149 * 7 / 8 <= found["p50"] <= 149 and 198 * 7 / 8 <= found["p99"] <= 198
+
+
+def test_only_what_was_counted_has_a_row() -> None:
+    first, second = reading(0, 1, 0, 0, 0), reading(1, 1, 0, 0, 0)
+    assert distributions(difference(first, second)).row_count == 0
+    second["histograms"]["durable_us"] = histogram([7, 9])
+    assert distributions(difference(first, second)).row_count == 1
 
 
 def test_the_measures_are_those_of_the_edge() -> None:

@@ -66,7 +66,9 @@ def profile(
         console.width = 120
     for replica in result["replicas"]:
         console.print(table(replica, result["master"]))
-        console.print(distributions(replica))
+        batches = distributions(replica)
+        if batches.row_count:
+            console.print(batches)
 
 
 @contextmanager
