@@ -1,4 +1,4 @@
-/* Preloaded into a replica: direct I/O is refused, at open or (FPL_REFUSE=write) when a block is written. */
+/* Preloaded into a replica: direct I/O is refused, at open or (FPL_REFUSE=use) when a block is read or written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,10 +8,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static int at_write(void)
+static int at_use(void)
 {
     const char *when = getenv("FPL_REFUSE");
-    return when && strcmp(when, "write") == 0;
+    return when && strcmp(when, "use") == 0;
+}
+
+static int refused(int fd)
+{
+    if (!at_use() || !(fcntl(fd, F_GETFL) & O_DIRECT))
+        return 0;
+    errno = EINVAL;
+    return 1;
 }
 
 int openat(int directory, const char *name, int flags, ...)
@@ -20,7 +28,7 @@ int openat(int directory, const char *name, int flags, ...)
     va_start(rest, flags);
     mode_t mode = va_arg(rest, mode_t);
     va_end(rest);
-    if ((flags & O_DIRECT) && !at_write()) {
+    if ((flags & O_DIRECT) && !at_use()) {
         errno = EINVAL;
         return -1;
     }
@@ -29,13 +37,19 @@ int openat(int directory, const char *name, int flags, ...)
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    if (at_write() && (fcntl(fd, F_GETFL) & O_DIRECT)) {
-        errno = EINVAL;
+    if (refused(fd))
         return -1;
-    }
     return ((ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite"))(fd, data, size, offset);
+}
+
+ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+    if (refused(fd))
+        return -1;
+    return ((ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, data, size, offset);
 }
 
 /* As modules call them that were built with large files. */
 int openat64(int, const char *, int, ...) __attribute__((alias("openat")));
 ssize_t pwrite64(int, const void *, size_t, off64_t) __attribute__((alias("pwrite")));
+ssize_t pread64(int, void *, size_t, off64_t) __attribute__((alias("pread")));

@@ -1,9 +1,8 @@
 """OK means: on the disks of a majority. A preloaded library holds fdatasync in single replicas."""
 
 import select
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,20 +30,13 @@ class Disks:
             file.unlink()
 
 
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("shim") / "hold_fdatasync.so"
-    source = Path(__file__).with_name("hold_fdatasync.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
-
-
 @pytest.fixture(scope="module", params=["cython", "python"])
 def held_cell(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shim: Path
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, preload: Callable[[str], Path]
 ) -> Iterator[tuple[Cell, Disks]]:
     directory = tmp_path_factory.mktemp(f"fsync-{request.param}")
     disks = Disks(directory)
+    shim = preload("hold_fdatasync")
     env = {i: {"LD_PRELOAD": str(shim), "FPL_HOLD_FILE": str(disks.file(i))} for i in (1, 2, 3)}
     with Cell(directory / "cell", core=request.param, lease=LONG_LEASE, env=env) as cell:
         yield cell, disks

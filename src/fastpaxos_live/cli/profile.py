@@ -23,7 +23,7 @@ from .failure import CommandFailed
 from .status import DEFAULT
 
 TIMEOUT_S = 2.0
-MEASURES = {  # of profile.MEASURES, for people
+MEASURES = {  # of the edge, for people
     "durable_us": "disk wait, us: a group handed to the writer -> durable",
     "chosen_us": "acknowledge wait, us: a batch sealed -> a majority has it",
     "replied_us": "reply wait, us: a batch sealed -> its replies sent",

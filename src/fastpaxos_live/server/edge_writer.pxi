@@ -59,7 +59,7 @@ cdef extern from *:
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (uint64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     }
-    /* Not every file system can do without its cache, and some say so only when written to. */
+    /* Not every file system can do without its cache, and some say so only at the first access. */
     static int writer_open(int directory, const char *name, int flags) {
         int file = openat(directory, name, flags, 0600);
         return file < 0 && errno == EINVAL ? openat(directory, name, flags & ~O_DIRECT, 0600) : file;
@@ -81,6 +81,14 @@ cdef extern from *:
         }
         return 0;
     }
+    static int writer_pread(int file, char *data, size_t size, uint64_t offset) {
+        for (;;) {
+            ssize_t got = pread(file, data, size, offset);
+            if (got == (ssize_t)size) return 0;
+            if (got >= 0) return EIO;  /* files are made whole before they are used */
+            if (errno != EINTR && !(errno == EINVAL && writer_use_cache(file))) return errno;
+        }
+    }
     """
     ctypedef struct pthread_t:
         pass
@@ -101,7 +109,7 @@ cdef extern from *:
     uint64_t writer_clock_us() nogil
     int writer_open(int, const char *, int) nogil
     int writer_pwrite(int, const char *, size_t, uint64_t) nogil
-    ssize_t pread(int, void *, size_t, uint64_t) nogil
+    int writer_pread(int, char *, size_t, uint64_t) nogil
     int posix_memalign(void **, size_t, size_t) nogil
     int fdatasync(int) nogil
     int fsync(int) nogil
@@ -110,7 +118,7 @@ cdef extern from *:
     int eventfd(unsigned int, int) nogil
     int eventfd_write(int, uint64_t) nogil
     int snprintf(char *, size_t, const char *, ...) nogil
-    int errno, EAGAIN, EINTR, EIO
+    int errno, EAGAIN, EINTR
     int EFD_NONBLOCK, EFD_CLOEXEC, O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC, O_DIRECT
 
 cdef enum:
@@ -157,9 +165,9 @@ cdef struct Writer:
     int open_flags            # of log files
     char *header              # of a segment file; number and checksum are filled in
     char *zeros               # SLICE_BYTES
-    char *stage               # SLICE_BYTES, written from; its first block is the one in which the log ends,
     # The thread's own.
-    uint64_t staged           # if it ends at this position
+    char *stage               # SLICE_BYTES, written from
+    uint64_t staged           # its first block is the one in which the log ends, if it ends at this position
     SegmentFile files[FILES_OPEN]
     uint64_t end              # of the last group
     uint64_t ready            # files with a lower number than this one are whole
@@ -272,8 +280,10 @@ cdef int writer_put(Writer *w, int file, const char *data, size_t size, uint64_t
     cdef int error
     if not w.open_flags & O_DIRECT:
         return writer_pwrite(file, data, size, at)
-    if before and w.staged != position and pread(file, w.stage, BLOCK_BYTES, at - before) != BLOCK_BYTES:
-        return errno or EIO
+    if before and w.staged != position:
+        error = writer_pread(file, w.stage, BLOCK_BYTES, at - before)
+        if error:
+            return error
     while size:
         part = min(size, SLICE_BYTES - before)
         whole = (before + part + BLOCK_BYTES - 1) & ~<size_t>(BLOCK_BYTES - 1)

@@ -7,7 +7,6 @@ import numpy as np
 LINEAR = 8  # buckets for each power of two; below it every value has its own
 BUCKETS = 496
 WAITING = ("idle", "outside")  # stages in which the loop waits, or Python's event loop has its turn
-MEASURES = ("durable_us", "chosen_us", "replied_us", "batch_operations", "batch_bytes")
 WRITER = ("groups", "bytes", "wait_us", "write_us")
 
 
@@ -64,6 +63,6 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         "bytes": {name: count - first["bytes"][name] for name, count in second["bytes"].items()},
         "writer": {name: second["writer"][name] - first["writer"][name] for name in WRITER},
         "distributions": {
-            name: distribution(first["histograms"][name], second["histograms"][name]) for name in MEASURES
+            name: distribution(first["histograms"][name], histogram) for name, histogram in second["histograms"].items()
         },
     }

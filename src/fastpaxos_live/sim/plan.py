@@ -192,7 +192,7 @@ def drift_plan(random: Random) -> Plan:
 
 def pieces_plan(random: Random) -> Plan:
     """As `relay_plan`, with requests in two pieces, the second of which may be late, and each write in a batch of its
-    own: the order of replies.
+    own: the order of replies. No boosts: a master that flaps for good can lose its mastership in vain ones.
     """
     return replace(
         relay_plan(random), lossy=True, split=0.7, delay_tail=0.1, window=2, batch_bytes=40, pipeline=16,
