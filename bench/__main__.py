@@ -167,7 +167,7 @@ def latency(as_json: AsJson = False, out: Out = OUT, rounds: Rounds = None, seco
     """One worker's SET beside disk and loopback, and p99 to p50 at half of the peak; with their targets."""
     _run(
         lambda console: latency_run.run(rounds or 5, seconds or 2.0, console),
-        latency_run.show, as_json, out, ("redis-benchmark",),
+        latency_run.show, as_json, out,
     )  # fmt: skip
 
 
@@ -297,4 +297,5 @@ def main() -> None:
     app(prog_name="python -m bench")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,6 @@
 As a program, `python -m bench.floor sync FILE BYTES SECONDS` or `echo PORT`: the processes beside.
 """
 
-import os
 import socket
 import subprocess
 import sys
@@ -16,10 +15,9 @@ import numpy as np
 
 from fastpaxos_live.testing import HOST
 
-from . import build
+from . import build, machine
 from .load import LoadError
 
-FILE_BYTES = 16 << 20
 NEIGHBOURS = 2  # the followers of a cell of three
 NEIGHBOUR_S = 3600.0  # they end by themselves if whoever started them could not
 ROUND_TRIP_BYTES = 64
@@ -61,18 +59,11 @@ def round_trip_us(seconds: float) -> np.ndarray:
 
 
 def _syncs(path: Path, size: int, seconds: float) -> Iterator[int]:
-    """Nanoseconds of each append; the file is written from its beginning again when it is full."""
-    data, place = b"x" * size, 0
-    with path.open("wb", buffering=0) as file:
-        file.write(bytes(FILE_BYTES))
-        os.fsync(file)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            since = time.perf_counter_ns()
-            os.pwrite(file.fileno(), data, place)
-            os.fdatasync(file)
-            yield time.perf_counter_ns() - since
-            place = place + size if place + 2 * size <= FILE_BYTES else 0
+    end = time.monotonic() + seconds
+    for taken in machine.syncs_ns(path, size):
+        yield taken
+        if time.monotonic() >= end:
+            return
 
 
 @contextmanager
@@ -89,7 +80,7 @@ def _beside(arguments: list[str]) -> Iterator[None]:
 def _wait_for(file: Path) -> None:
     """Until a neighbour has filled its file and syncs."""
     deadline = time.monotonic() + START_S
-    while not file.exists() or file.stat().st_size < FILE_BYTES or file.read_bytes()[:1] != b"x":
+    while not file.exists() or file.stat().st_size < machine.SYNC_FILE_BYTES or file.read_bytes()[:1] != b"x":
         if time.monotonic() > deadline:
             raise LoadError("a process that should sync beside does not start")
         time.sleep(0.01)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -85,6 +85,12 @@ class Measured:
         low = int(self.lowest_ns[index])
         high = int(self.lowest_ns[index + 1]) - 1 if index + 1 < len(self.lowest_ns) else low
         return min((low + high) / 2, max(self.max_ns[rows])) / 1e6
+
+    def flawless(self, what: str) -> Self:
+        """Itself. Raises LoadError, which begins with `what`, if there were errors or lost connections."""
+        if self.errors or self.lost:
+            raise LoadError(f"{what}: {self.errors} errors ({self.first_error}), {self.lost} connections lost")
+        return self
 
     def figures(self) -> dict[str, float]:
         """For a row of a result."""

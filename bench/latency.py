@@ -15,7 +15,7 @@ from fastpaxos_live.testing import connect
 from . import contestants, floor, generator, load, machine, results
 from .contestants import Contestant
 from .generator import Load, Measured
-from .load import LoadError, Shape
+from .load import Shape
 from .measuring import Steps, steady
 
 VALUE_BYTES = 5
@@ -67,13 +67,9 @@ def run(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
 
 
 def _measure(person: Contestant, asked: Load, seconds: float) -> Measured:
-    def measure(port: int) -> Measured:
-        found = generator.measure(port, asked, seconds)
-        if found.errors or found.lost:
-            raise LoadError(f"{found.errors} errors ({found.first_error}), {found.lost} connections lost")
-        return found
-
-    return steady(person.name, person.port, measure)
+    return steady(
+        person.name, person.port, lambda port: generator.measure(port, asked, seconds).flawless(person.name)
+    )
 
 
 def bytes_of_a_set(person: Contestant, seconds: float) -> int:

@@ -1,6 +1,5 @@
 """`python -m bench load`: our generator against a server of yours, or beside redis-benchmark."""
 
-import statistics
 import tempfile
 from contextlib import nullcontext
 from functools import partial
@@ -16,7 +15,7 @@ from fastpaxos_live.testing import HOST
 from . import contestants, generator, load, results
 from .generator import RELATIVE_ERROR, Load, Measured
 from .load import Shape
-from .measuring import Steps
+from .measuring import Steps, medians
 
 SHAPES = (Shape(1, 1), Shape(50, 1), Shape(50, 16), Shape(50, 64))
 COMMANDS = {"SET": 0.0, "GET": 1.0}
@@ -112,13 +111,10 @@ def compare(rounds: int, seconds: float, console: Console) -> dict[str, Any]:
 
 
 def _compared(command: str, shape: Shape, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    medians = {
-        name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-        for name, rounds in found.items()
-    }
-    ratio = medians["loadgen"]["rps"] / medians["redis-benchmark"]["rps"]
+    of = {name: medians(rounds) for name, rounds in found.items()}
+    ratio = of["loadgen"]["rps"] / of["redis-benchmark"]["rps"]
     shapes = {"clients": shape.clients, "depth": shape.depth}
-    return {"command": command, **shapes, "results": medians, "ratios": {"redis-benchmark": ratio}}
+    return {"command": command, **shapes, "results": of, "ratios": {"redis-benchmark": ratio}}
 
 
 def show_compared(result: dict[str, Any], console: Console) -> None:

@@ -1,6 +1,7 @@
 """What the commands share: progress, and measurements at a master that stays one."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -33,6 +34,11 @@ class Steps:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure; all runs have the same."""
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
 def steady(name: str, port: Callable[[], int], measure: Callable[[int], T]) -> T:

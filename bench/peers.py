@@ -1,6 +1,5 @@
 """`python -m bench peers`: a compiled cell beside other systems, with the same work, on this machine, now."""
 
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,8 +15,8 @@ from rich.table import Table
 from . import contestants, etcd, generator, load, machine, pysyncobj_peer, results, zookeeper
 from .contestants import Contestant
 from .generator import Load
-from .load import LoadError, Shape
-from .measuring import Steps, steady
+from .load import Shape
+from .measuring import Steps, medians, steady
 from .peer import Peer, Workload
 
 OURS = "compiled"
@@ -52,11 +51,7 @@ def resp_peer(person: Contestant, name: str, write_means: str, read_means: str, 
     def by_loadgen(port: int, workload: Workload, seconds: float) -> dict[str, float]:
         read = float(workload.command == "GET")
         asked = Load(workload.shape, read, workload.value_bytes, wait_replicas=wait)
-        found = generator.measure(port, asked, seconds)
-        if found.errors or found.lost:
-            said = f"{found.errors} errors ({found.first_error}), {found.lost} connections lost"
-            raise LoadError(f"{name}: {workload}: {said}")
-        return found.figures()
+        return generator.measure(port, asked, seconds).flawless(f"{name}: {workload}").figures()
 
     def by_redis_benchmark(port: int, workload: Workload, seconds: float) -> dict[str, float]:
         def send(requests: int) -> dict[str, float]:
@@ -187,19 +182,15 @@ def _measure_all(people: list[Peer], rounds: int, seconds: float, console: Conso
 
 def row(workload: Workload, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     """A line of the result, from the rounds of each system."""
-    medians = {
-        name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-        | {"rps_of_rounds": [one["rps"] for one in rounds]}
-        for name, rounds in found.items()
-    }
-    ratios = {name: medians[OURS]["rps"] / medians[name]["rps"] for name in medians if name != OURS}
+    of = {name: medians(rounds) for name, rounds in found.items()}
+    ratios = {name: of[OURS]["rps"] / of[name]["rps"] for name in of if name != OURS}
     targets = {name: target for name, target in TARGETS[workload].items() if name in ratios}
     return {
         "command": workload.command,
         "clients": workload.shape.clients,
         "depth": workload.shape.depth,
         "value_bytes": workload.value_bytes,
-        "results": medians,
+        "results": {name: of[name] | {"rps_of_rounds": [one["rps"] for one in found[name]]} for name in of},
         "ratios": ratios,
         "targets": targets,
         "met": {name: ratios[name] >= target for name, target in targets.items()},

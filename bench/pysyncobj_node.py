@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from pysyncobj import SyncObj, SyncObjConf, replicated
 
-KEYS = 100_000
+from .load import KEYS
+
 PATIENCE_S = 30.0
 
 

@@ -1,6 +1,5 @@
 """`python -m bench quick`: both cores and redis-server alone, on this machine, now."""
 
-import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from . import contestants, load, results
 from .load import Shape
-from .measuring import Steps, steady
+from .measuring import Steps, medians, steady
 
 COMMANDS = ("set", "get")
 SHAPES = (Shape(1, 1), Shape(20, 1), Shape(50, 16))
@@ -80,17 +79,15 @@ def _row(
     requests: dict[str, int],
     results: dict[str, list[dict[str, float]]],
 ) -> dict[str, Any]:
-    medians = {
-        name: {key: statistics.median(result[key] for result in runs) for key in runs[0]}
-        | {"requests": requests[name], "rps_of_rounds": [result["rps"] for result in runs]}
+    of = {
+        name: medians(runs) | {"requests": requests[name], "rps_of_rounds": [result["rps"] for result in runs]}
         for name, runs in results.items()
     }
-    rps = {name: statistics.median(run["rps"] for run in runs) for name, runs in results.items()}
     return {
         "command": command.upper(),
         "clients": shape.clients,
         "depth": shape.depth,
-        "results": medians,
-        "compiled_to_redis": rps["compiled"] / rps["redis alone"],
-        "compiled_to_reference": rps["compiled"] / rps["reference"],
+        "results": of,
+        "compiled_to_redis": of["compiled"]["rps"] / of["redis alone"]["rps"],
+        "compiled_to_reference": of["compiled"]["rps"] / of["reference"]["rps"],
     }

@@ -17,7 +17,7 @@ from rich.table import Table
 from fastpaxos_live.testing import HOST, Cell, connect, free_ports, wait_until
 
 from . import machine, results, writes
-from .measuring import Steps
+from .measuring import Steps, medians
 from .results import Row
 
 REPLICAS = 3
@@ -110,13 +110,13 @@ def _said(pattern: re.Pattern[str], log: Path, offset: int) -> float:
 
 
 def _row(what: str, keys: int, empty: int, starts: list[Row]) -> Row:
-    medians = {key: statistics.median(start[key] for start in starts) for key in starts[0]}
+    of = medians(starts)
     return {
         "what": what,
         "keys": keys,
-        **medians,
+        **of,
         "rss_empty_bytes": empty,
-        "rss_per_key": (medians["rss_bytes"] - empty) / keys,
+        "rss_per_key": (of["rss_bytes"] - empty) / keys,
         "seconds_of_rounds": [start["seconds"] for start in starts],
     }
 

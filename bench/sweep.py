@@ -1,7 +1,6 @@
 """`python -m bench sweep`: batch limit, window and fsync policy of a cell, under many loads."""
 
 import shutil
-import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from fastpaxos_live.testing import Cell
 
 from . import choice, machine, results, writes
 from .load import KEYS, Shape
-from .measuring import Steps
+from .measuring import Steps, medians
 from .results import Row
 
 REPLICAS = 3
@@ -91,7 +90,6 @@ class Point:
 
     def row(self) -> Row:
         """All coordinates and the medians."""
-        medians = {key: statistics.median(run[key] for run in self.runs) for key in self.runs[0]}
         return {
             "batch_bytes": self.setting.batch_bytes,
             "window": self.setting.window,
@@ -99,7 +97,7 @@ class Point:
             "value_bytes": self.load.value_bytes,
             "clients": self.load.shape.clients,
             "depth": self.load.shape.depth,
-            **medians,
+            **medians(self.runs),
             "rps_of_rounds": [run["rps"] for run in self.runs],
             "p99_ms_of_rounds": [run["p99_ms"] for run in self.runs],
         }

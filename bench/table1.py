@@ -1,6 +1,5 @@
 """`python -m bench table1`: the table of the paper, on both cores, beside its figures of 2006."""
 
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from fastpaxos_live.testing import Cell
 
 from . import machine, paper, results, writes
 from .load import Shape
-from .measuring import Steps
+from .measuring import Steps, medians
 from .results import Row
 
 CORES = {"compiled": "cython", "reference": "python"}
@@ -117,7 +116,7 @@ def _measure_line(
 
 
 def _row(line: paper.Line, replicas: int, core: str, keys: int, requests: int, runs: list[Figures]) -> Row:
-    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    of = medians(runs)
     paper_rps = line.operations(line.paxos)
     with_snapshots = line.paxos_with_snapshots
     return {
@@ -125,16 +124,16 @@ def _row(line: paper.Line, replicas: int, core: str, keys: int, requests: int, r
         "value_bytes": line.value_bytes,
         "replicas": replicas,
         "core": core,
-        **medians,
+        **of,
         "unit": line.unit,
-        "figure": line.figure(medians["rps"]),
+        "figure": line.figure(of["rps"]),
         "paper_figure": line.paxos,
         "paper_figure_with_snapshots": with_snapshots,
         "paper_figure_3db": line.three_db,
         "paper_rps": paper_rps,
         "paper_mean_ms": line.mean_ms,
-        "to_paper": medians["rps"] / paper_rps,
-        "of_paper": paper_rps / medians["rps"],
+        "to_paper": of["rps"] / paper_rps,
+        "of_paper": paper_rps / of["rps"],
         "keys": keys,
         "requests": requests,
         "rps_of_rounds": [run["rps"] for run in runs],

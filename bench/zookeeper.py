@@ -98,9 +98,7 @@ def measure(port: int, workload: Workload, seconds: float) -> dict[str, float]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(_session(port)) for _ in range(workload.shape.clients)]
         found = generator.drive(sockets, requests, load, seconds, zookeeper=True)
-    if found.errors or found.lost:
-        raise LoadError(f"zookeeper: {found.errors} errors, {found.lost} connections lost: {workload}")
-    return found.figures()
+    return found.flawless(f"zookeeper: {workload}").figures()
 
 
 def create_nodes(port: int, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bench import etcd, failover, latency, loading, peers
+from bench.__main__ import Beside
 from bench.failover import Acknowledged
 from bench.load import Shape
 from bench.peer import Workload
@@ -74,6 +75,10 @@ def test_peers_of_a_choice(tmp_path: Path) -> None:
     assert "3 of 5" in result["settings"]["guarantees"]["compiled"]
     assert all(load.startswith("redis-benchmark") for load in result["settings"]["load"].values())
     assert [row["results"].keys() for row in result["rows"]] == [{"compiled", "redis alone"}] * len(peers.TARGETS)
+
+
+def test_the_option_names_all_other_systems() -> None:
+    assert {one.value for one in Beside} == peers.systems(peers.LOADGEN).keys() - {peers.OURS}
 
 
 def test_a_row_has_medians_and_verdicts() -> None:
