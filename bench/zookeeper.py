@@ -21,10 +21,12 @@ MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 HEAP = "-Xmx512m"
 KEYS = 1000  # nodes
 TIMEOUT_S = 10.0
+SESSION_S, SESSION_TRIES = 2.0, 8  # to wait for a new session; how often to ask for one
 SESSION_MS = 30_000
 CREATE, GET_DATA, SET_DATA = 1, 4, 5
 NODE_EXISTS = -110
 ALL_RIGHTS, ANY_VERSION = 31, -1
+REPLY_BYTES = 16  # of each reply: xid, zxid, error
 
 
 def missing() -> str:
@@ -58,7 +60,7 @@ def servers(directory: Path) -> Iterator[list[Peer]]:
         def led() -> int:
             return wait_until(lambda: leader(clients), "a ZooKeeper leader")
 
-        create_nodes(led(), KEYS)
+        wait_until(lambda: create_nodes(led(), KEYS), "nodes of ZooKeeper")
         yield [
             Peer(
                 name="zookeeper",
@@ -101,30 +103,49 @@ def measure(port: int, workload: Workload, seconds: float) -> dict[str, float]:
     return found.flawless(f"zookeeper: {workload}").figures()
 
 
-def create_nodes(port: int, count: int) -> None:
-    """Those that requests name. Raises LoadError."""
+def create_nodes(port: int, count: int) -> bool:
+    """Those that requests name; False when the server hangs up, which led for a moment only. Raises LoadError."""
     rights = struct.pack(">ii", 1, ALL_RIGHTS) + _string(b"world") + _string(b"anyone")
     with _session(port) as session, session.makefile("rb") as replies:
         for n in range(count):
             session.sendall(_packet(CREATE, _string(_path(n)) + _string(b"") + rights + struct.pack(">i", 0)))
-            size = int.from_bytes(replies.read(4), "big")
-            (error,) = struct.unpack(">i", replies.read(size)[12:16])
+            reply = replies.read(int.from_bytes(replies.read(4), "big"))
+            if len(reply) < REPLY_BYTES:
+                return False
+            (error,) = struct.unpack_from(">i", reply, REPLY_BYTES - 4)
             if error not in (0, NODE_EXISTS):
                 raise LoadError(f"zookeeper: creating a node was answered with error {error}")
+    return True
 
 
 def _session(port: int) -> socket.socket:
-    """A connection with a session of its own. Raises LoadError."""
+    """A connection with a session of its own. Raises LoadError.
+
+    ZooKeeper 3.8.0 holds an answer back now and then, until something else is asked of it: so that asks again.
+    """
+    for _ in range(SESSION_TRIES):
+        try:
+            return _open(port)
+        except TimeoutError:
+            continue
+        except OSError as error:
+            raise LoadError(f"zookeeper, port {port}: {error}") from None
+    raise LoadError(f"zookeeper, port {port}: no session in {SESSION_TRIES} times {SESSION_S:.0f} s")
+
+
+def _open(port: int) -> socket.socket:
+    """The same, asked for once. Raises OSError (TimeoutError without an answer) and LoadError."""
+    session = socket.create_connection((HOST, port), SESSION_S)
     try:
-        session = socket.create_connection((HOST, port), TIMEOUT_S)
         session.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hello = struct.pack(">iqiq", 0, 0, SESSION_MS, 0) + _string(bytes(16)) + b"\0"
-        session.sendall(struct.pack(">i", len(hello)) + hello)
+        session.sendall(_string(struct.pack(">iqiq", 0, 0, SESSION_MS, 0) + _string(bytes(16)) + b"\0"))
         size = int.from_bytes(session.recv(4, socket.MSG_WAITALL), "big")
         if size == 0 or len(session.recv(size, socket.MSG_WAITALL)) != size:
             raise LoadError("zookeeper gave no session")
-    except OSError as error:
-        raise LoadError(f"zookeeper, port {port}: {error}") from None
+    except BaseException:
+        session.close()
+        raise
+    session.settimeout(TIMEOUT_S)
     return session
 
 
