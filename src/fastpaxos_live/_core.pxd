@@ -6,6 +6,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef struct Core
 
+ctypedef void (*Applying)(void *watcher, bint begins) noexcept nogil
+
 cdef struct Answer:        # a batch of clients' operations, applied where it was sealed: their replies are released
     uint64_t sealed_us     # in the clock that was fed, before the turn that sealed it ...
     uint64_t chosen_us     # ... and before what completed the majority
@@ -30,6 +32,8 @@ cdef void core_client_close(Core *core, uint32_t conn) noexcept nogil
 cdef bint core_touched_next(Core *core, uint32_t *conn) noexcept nogil   # drain_clients, one by one
 cdef bint core_has_calls(Core *core) noexcept nogil                      # drain_calls has something
 cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil    # for profiles only; the oldest are kept
+# For profiles only, too: to be told when chosen values begin to be applied, and when they are.
+cdef void core_watch(Core *core, void *watcher, Applying applying) noexcept nogil
 
 # Peers, each with two channels.
 cdef void core_peer_open(Core *core, uint32_t peer, uint32_t channel) noexcept nogil

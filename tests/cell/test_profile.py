@@ -50,11 +50,21 @@ def test_stages_of_a_cell_under_load_add_up(cell: Cell) -> None:
         assert replica["rounds"] > 0 and replica["writer"]["groups"] > 0
         assert all(count > 0 for count in (*replica["calls"].values(), *replica["bytes"].values()))
         assert replica["distributions"]["durable_us"]["p50"] > 0
+        assert_parts(replica["stages"], followed=replica["replica"] != result["master"])
     master_first, *others = result["replicas"]
     assert master_first["operations"] > 0
     assert_batches(master_first["distributions"], master_first["operations"])
     # Batches count where they were sealed.
     assert all(replica["distributions"]["replied_us"]["count"] == 0 for replica in others)
+
+
+def assert_parts(stages: list[dict], followed: bool) -> None:
+    found = {row["stage"]: {part["part"]: part for part in row["parts"]} for row in stages}
+    # A follower learns what is chosen from the master, who learns it from a follower or from its own disk.
+    assert {"recv", "apply"} <= found["peers"].keys() if followed else "recv" in found["clients"]
+    assert any("apply" in parts for parts in found.values())
+    for row in stages:
+        assert 0 <= sum(part["share"] for part in row["parts"]) <= row["share"]
 
 
 def assert_batches(found: dict, operations: int) -> None:
@@ -72,6 +82,7 @@ def test_started_cell_and_plot(tmp_path: Path) -> None:
     done = run("--start", "--seconds", 0.2, "--clients", 2, "--depth", 2, "--out", tmp_path / "stages.png")
     assert done.returncode == 0, done.stderr
     assert "(master)" in done.stdout and "log writer" in done.stdout
+    assert {"recv", "apply"} <= {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")}
     assert "acknowledge wait" in done.stdout and "operations of a batch" in done.stdout
     assert (tmp_path / "stages.png").read_bytes().startswith(b"\x89PNG")
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastpaxos_live.cli.profile import MEASURES, distributions
 from fastpaxos_live.server import _edge
-from fastpaxos_live.server.profile import BUCKETS, bounds, difference, quantile
+from fastpaxos_live.server.profile import BUCKETS, bounds, difference, parts, quantile
 
 
 def test_buckets_are_those_of_the_bounds() -> None:
@@ -39,6 +39,7 @@ def reading(time_ns: int, rounds: int, operations: int, idle: int, turn: int) ->
         "rounds": rounds,
         "operations": operations,
         "stages_ns": {"idle": idle, "turn": turn},
+        "closely_ns": {"idle": {"stage": 0, "parts": {}}, "turn": {"stage": 0, "parts": {}}},
         "calls": {"recv": rounds},
         "bytes": {"recv": 10 * rounds},
         "writer": {"groups": rounds, "bytes": 0, "wait_us": 0, "write_us": 0},
@@ -54,6 +55,24 @@ def test_a_difference_is_of_what_happened_between() -> None:
     assert idle["share"] == pytest.approx(0.75)
     assert (turn["us_per_round"], turn["ns_per_operation"]) == (0.25, 25)
     assert found["distributions"] == {name: {"count": 2, "mean": 7, "p50": 7, "p99": 7} for name in MEASURES}
+
+
+def test_parts_are_shares_of_what_was_looked_at() -> None:
+    first, second = reading(0, 0, 0, 0, 1000), reading(10_000, 10, 100, 0, 5000)
+    first["closely_ns"]["turn"] = {"stage": 100, "parts": {"recv": 60}}
+    second["closely_ns"]["turn"] = {"stage": 300, "parts": {"recv": 110, "apply": 50}}
+    idle, turn = difference(first, second)["stages"]
+    assert idle["parts"] == []
+    assert [part["part"] for part in turn["parts"]] == ["recv", "apply"]
+    for part in turn["parts"]:
+        # 50 of 200 ns, so a quarter of the stage's 4000 ns.
+        assert (part["share"], part["us_per_round"], part["ns_per_operation"]) == pytest.approx((0.1, 0.1, 10))
+
+
+def test_a_part_that_did_not_happen_between_is_left_out() -> None:
+    reading = {"stage": 100, "parts": {"recv": 60}}
+    assert parts(reading, reading) == {}
+    assert parts(reading, {"stage": 150, "parts": {"recv": 60}}) == {}
 
 
 def test_a_distribution_is_of_the_values_between() -> None:

@@ -65,7 +65,10 @@ def profile(
     if not console.is_terminal:
         console.width = 120
     for replica in result["replicas"]:
-        console.print(table(replica, result["master"]))
+        console.print(heading(replica, result["master"]), highlight=False)
+        console.print(table(replica))
+        if replica["writer"]["groups"]:
+            console.print(groups(replica["writer"]), highlight=False)
         batches = distributions(replica)
         if batches.row_count:
             console.print(batches)
@@ -143,26 +146,32 @@ def record(pid: int, seconds: float, file: Path) -> None:
         raise CommandFailed(f"py-spy failed: {done.stderr.strip()}")
 
 
-def table(replica: dict[str, Any], master: str | None) -> Table:
-    """One replica's stages, for people."""
+def heading(replica: dict[str, Any], master: str | None) -> str:
     role = "master" if replica["replica"] == master else "replica"
-    rounds, operations, seconds = replica["rounds"], replica["operations"], replica["seconds"]
-    shown = Table(
-        title=f"{replica['replica']} ({role}): busy {replica['busy_share']:.1%}, {rounds / seconds:,.0f} rounds/s, "
-        f"{operations / seconds:,.0f} op/s",
-        title_justify="left",
+    rounds, operations = (replica[name] / replica["seconds"] for name in ("rounds", "operations"))
+    return (
+        f"\n{replica['replica']} ({role}): busy {replica['busy_share']:.1%}, {rounds:,.0f} rounds/s, "
+        f"{operations:,.0f} op/s"
     )
+
+
+def groups(writer: dict[str, int]) -> str:
+    size, wait_us, write_us = (writer[name] / writer["groups"] for name in ("bytes", "wait_us", "write_us"))
+    return (
+        f"log writer: {writer['groups']:,} groups of {size:,.0f} bytes, each waits {wait_us:,.0f} us and is written "
+        f"and synced in {write_us:,.0f} us"
+    )
+
+
+def table(replica: dict[str, Any]) -> Table:
+    """One replica's stages, each followed by its parts, for people."""
+    shown = Table()
     shown.add_column("stage")
     for heading in ("share", "us/round", "ns/op"):
         shown.add_column(heading, justify="right")
     for row in replica["stages"]:
-        shown.add_row(row["stage"], f"{row['share']:.1%}", *texts(row["us_per_round"], row["ns_per_operation"]))
-    writer, groups = replica["writer"], replica["writer"]["groups"]
-    if groups:
-        shown.caption = (
-            f"log writer: {groups:,} groups of {writer['bytes'] / groups:,.0f} bytes, each waits "
-            f"{writer['wait_us'] / groups:,.0f} us and is written and synced in {writer['write_us'] / groups:,.0f} us"
-        )
+        for name, found in ((row["stage"], row), *((f"  {part['part']}", part) for part in row["parts"])):
+            shown.add_row(name, f"{found['share']:.1%}", *texts(found["us_per_round"], found["ns_per_operation"]))
     return shown
 
 

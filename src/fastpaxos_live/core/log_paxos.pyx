@@ -120,6 +120,8 @@ cdef struct Log:
     uint32_t walls_count
     bint tracing
     Buf transitions        # of Transition
+    void *watcher          # is told ...
+    Applying applying      # ... when values are applied; NULL: nobody asks
 
 
 cdef uint64_t log_random(Log *log, uint64_t below) noexcept nogil:
@@ -293,6 +295,8 @@ cdef void log_settle(Log *log) noexcept nogil:
     cdef Message m
     log_role(log)
     while log.applied < log.machines.acceptor.chosen:
+        if log.applying != NULL:
+            log.applying(log.watcher, True)
         while log.applied < log.machines.acceptor.chosen:
             log.applied += 1
             e = log_entry(log, log.applied)
@@ -300,6 +304,8 @@ cdef void log_settle(Log *log) noexcept nogil:
             place.length = e.length
             buf_add(&log.index, &place, sizeof(Place))
             log.host.deliver(log.host.self, log.applied, e.value.data + e.value.start, buf_size(&e.value))
+        if log.applying != NULL:
+            log.applying(log.watcher, False)
         if log_opening(log):   # nobody else waits for it
             m = log_event(log, M_APPLIED)
             m.instance = log.applied

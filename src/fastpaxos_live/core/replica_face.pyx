@@ -10,6 +10,11 @@ cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil:
     return True
 
 
+cdef void core_watch(Core *core, void *watcher, Applying applying) noexcept nogil:
+    core.log.watcher = watcher
+    core.log.applying = applying
+
+
 cdef bytes buf_bytes(Buf *b):
     return b.data[b.start:b.end] if buf_size(b) else b""
 

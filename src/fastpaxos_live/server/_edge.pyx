@@ -138,6 +138,7 @@ cdef class Edge:
         self.storage = storage
         self.hooks = hooks
         self.peers = replicas
+        core_watch(self.core, &self.profiled, profile_applying)
         self._free = []
         self._gone = []
         self._lost = []
@@ -243,6 +244,14 @@ cdef class Edge:
         pthread_mutex_unlock(&w.lock)
         return {
             "stages_ns": {STAGE_NAMES[i]: p.stage_ns[i] for i in range(STAGES)},
+            # In one of CLOSELY rounds.
+            "closely_ns": {
+                STAGE_NAMES[i]: {
+                    "stage": p.close_ns[i],
+                    "parts": {PART_NAMES[j]: p.part_ns[i][j] for j in range(PARTS) if p.part_ns[i][j]},
+                }
+                for i in range(STAGES)
+            },
             "rounds": p.rounds,
             "calls": {"epoll_wait": p.wait_calls, "recv": p.recv_calls, "send": p.send_calls},
             "bytes": {"recv": p.recv_bytes, "send": p.send_bytes},
@@ -401,58 +410,60 @@ cdef class Edge:
 cdef int edge_rounds(Edge self, bint forced, bint *again) noexcept nogil:
     # Rounds until nothing happens for WAIT_MS, or the event loop must have its turn. A forced round
     # is taken even if nothing has happened. Returns an errno; `again`: more is left to do.
-    cdef int count, error
+    cdef int count, error = 0
     cdef uint64_t now, until = 0
     again[0] = forced
-    profile_lap(&self.profiled, STAGE_OUTSIDE)
     while True:
+        profile_stage(&self.profiled, STAGE_IDLE)
         # Waiting here is cheaper than in the event loop, and whoever speaks often speaks again soon.
         count = epoll_wait(
             self.epoll, self.events, EVENTS_MAX, 0 if until == 0 or again[0] else WAIT_MS
         )
         self.profiled.wait_calls += 1
-        profile_lap(&self.profiled, STAGE_IDLE)
         if count <= 0 and not again[0]:
-            return 0
+            break
         now = edge_boot_us()
         if until == 0:
             until = now + SECTION_US
         core_clock(self.core, now, edge_wall_ms())
         error = edge_round(self, count, again)
         if error or now >= until:
-            return error
+            break
+    profile_stage(&self.profiled, STAGE_OUTSIDE)
+    return error
 
 
 cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
     cdef uint64_t now, wakeup
     cdef bint more
-    cdef int error = edge_sort(self, count)
+    cdef int error
     cdef Profile *p = &self.profiled
-    p.rounds += 1
-    profile_lap(p, STAGE_SORT)
+    profile_stage(p, STAGE_SORT)
+    profile_round(p)
+    error = edge_sort(self, count)
     if error:
         return error
+    profile_stage(p, STAGE_PEERS)
     # Peers before clients: what they bring finishes work, what clients bring is new work.
     more = edge_read_peers(self)
-    profile_lap(p, STAGE_PEERS)
+    profile_stage(p, STAGE_CLIENTS)
     edge_read_clients(self)
-    profile_lap(p, STAGE_CLIENTS)
     if core_has_calls(self.core):
+        profile_stage(p, STAGE_CALLS)
         with gil:
             self._answer_calls()
-        profile_lap(p, STAGE_CALLS)
+    profile_stage(p, STAGE_TURN)
     # The lease is checked in the turn, by a clock that was read after the requests were executed.
     now = edge_boot_us()
     core_turn(self.core, now, edge_wall_ms())
-    profile_lap(p, STAGE_TURN)
+    profile_stage(p, STAGE_DISK)
     # The disk first: it works while the rest is sent.
     edge_write(self)
-    profile_lap(p, STAGE_DISK)
+    profile_stage(p, STAGE_SEND_PEERS)
     edge_send_peers(self)
-    profile_lap(p, STAGE_SEND_PEERS)
+    profile_stage(p, STAGE_SEND_CLIENTS)
     edge_send_clients(self)
     edge_count_batches(self)
-    profile_lap(p, STAGE_SEND_CLIENTS)
     wakeup = core_wakeup(self.core)
     again[0] = more or self.queue_length > 0 or wakeup <= now or core_has_calls(self.core)
     if wakeup > now and wakeup < self.armed_us:
@@ -557,7 +568,9 @@ cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
     while client.readable and taken < CLIENT_READ_BYTES and core_client_wants(self.core, conn):
         space = core_client_space(self.core, conn, &room)
         room = min(room, <size_t>RECV_BYTES)
+        profile_part_begins(&self.profiled)
         size = recv(client.file, space, room, MSG_DONTWAIT)
+        profile_part_ends(&self.profiled, PART_RECV)
         self.profiled.recv_calls += 1
         if size > 0:
             self.profiled.recv_bytes += size
@@ -596,7 +609,9 @@ cdef void edge_read_peer(Edge self, uint32_t peer, uint32_t channel) noexcept no
     while link.readable and taken < PEER_READ_BYTES:
         space = core_peer_space(self.core, peer, channel, &room)
         room = min(room, <size_t>RECV_BYTES)
+        profile_part_begins(&self.profiled)
         size = recv(link.file, space, room, MSG_DONTWAIT)
+        profile_part_ends(&self.profiled, PART_RECV)
         self.profiled.recv_calls += 1
         if size > 0:
             self.profiled.recv_bytes += size

@@ -1,5 +1,6 @@
 # Where the loop's time goes: always on, so it must cost next to nothing. One clock read ends a stage
-# and begins the next, once in a round, never for an operation.
+# and begins the next, once in a round, never for an operation. What is shorter and more frequent, a
+# part of a stage, is timed in one round of CLOSELY.
 
 cdef extern from *:
     """
@@ -20,18 +21,24 @@ cdef extern from *:
 cdef enum Stage:
     STAGE_IDLE           # waits in epoll_wait
     STAGE_SORT           # events, and what a finished disk write sets free
-    STAGE_PEERS          # reads peers: recv and feed
+    STAGE_PEERS          # reads peers: recv, verify, choose, apply
     STAGE_CLIENTS        # reads clients: recv, parse, execute
     STAGE_CALLS          # requests that Python answers
-    STAGE_TURN           # seals, chooses, applies
+    STAGE_TURN           # seals, appends
     STAGE_DISK           # hands a group to the writer
     STAGE_SEND_PEERS
     STAGE_SEND_CLIENTS
     STAGE_OUTSIDE        # the event loop between two sections, its own waiting included
     STAGES
 
+cdef enum Part:
+    PART_RECV            # the calls
+    PART_APPLY           # chosen values: the store, and the replies
+    PARTS
+
 cdef enum:
     BUCKETS = 496        # of profile_bucket for all 64 bits
+    CLOSELY = 17         # a prime: rounds of different kinds may take turns
 
 cdef enum Measure:
     HANDED_TO_DURABLE    # us from a group's way to the writer until the loop sees it durable
@@ -46,8 +53,13 @@ cdef struct Histogram:
     uint64_t buckets[BUCKETS]
 
 cdef struct Profile:
-    uint64_t lap_ns      # when the running stage began; 0: never
+    int stage            # runs ...
+    uint64_t since_ns    # ... since; 0: none
     uint64_t stage_ns[STAGES]
+    bint closely         # is this round looked at?
+    uint64_t part_since_ns
+    uint64_t part_ns[STAGES][PARTS]  # in such rounds ...
+    uint64_t close_ns[STAGES]        # ... and all of the stage in them
     uint64_t rounds
     uint64_t recv_calls
     uint64_t recv_bytes
@@ -61,6 +73,8 @@ STAGE_NAMES = (
     "idle", "sort", "peers", "clients", "calls", "turn", "disk", "send_peers", "send_clients", "outside",
 )
 
+PART_NAMES = ("recv", "apply")
+
 MEASURE_NAMES = ("durable_us", "chosen_us", "replied_us", "batch_operations", "batch_bytes")
 
 
@@ -70,26 +84,40 @@ cdef inline void profile_count(Profile *p, Measure measure, uint64_t value) noex
     h.buckets[profile_bucket(value)] += 1
 
 
-cdef inline void profile_lap(Profile *p, Stage stage) noexcept nogil:
-    # The time since the last lap belongs to this stage.
+cdef inline void profile_stage(Profile *p, Stage stage) noexcept nogil:
+    # The running stage ends, and this one begins.
     cdef uint64_t now = profile_ns()
-    if p.lap_ns:
-        p.stage_ns[<int>stage] += now - p.lap_ns
-    p.lap_ns = now
+    if p.since_ns:
+        p.stage_ns[p.stage] += now - p.since_ns
+        if p.closely:
+            p.close_ns[p.stage] += now - p.since_ns
+    p.since_ns = now
+    p.stage = <int>stage
+
+
+cdef inline void profile_round(Profile *p) noexcept nogil:
+    p.rounds += 1
+    p.closely = p.rounds % CLOSELY == 0
+
+
+cdef inline void profile_part_begins(Profile *p) noexcept nogil:
+    if p.closely:
+        p.part_since_ns = profile_ns()
+
+
+cdef inline void profile_part_ends(Profile *p, Part part) noexcept nogil:
+    if p.closely:
+        p.part_ns[p.stage][<int>part] += profile_ns() - p.part_since_ns
+
+
+cdef void profile_applying(void *profile, bint begins) noexcept nogil:
+    # The core's word (core_watch).
+    if begins:
+        profile_part_begins(<Profile *>profile)
+    else:
+        profile_part_ends(<Profile *>profile, PART_APPLY)
 
 
 def bucket_of(uint64_t value):
     """The number of the bucket that counts this value."""
     return profile_bucket(value)
-
-
-def lap_cost_ns(int count=100_000):
-    """What one lap costs on this machine."""
-    cdef Profile profile
-    cdef int i
-    memset(&profile, 0, sizeof(Profile))
-    cdef uint64_t begin = profile_ns()
-    with nogil:
-        for i in range(count):
-            profile_lap(&profile, STAGE_SORT)
-    return (profile_ns() - begin) / count

@@ -37,12 +37,27 @@ def distribution(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any
     }
 
 
+def parts(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
+    """The share of each part in its stage, as found in the rounds that were looked at between two readings."""
+    stage_ns = second["stage"] - first["stage"]
+    spent = {name: ns - first["parts"].get(name, 0) for name, ns in second["parts"].items()}
+    return {name: ns / stage_ns for name, ns in spent.items() if ns}
+
+
 def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """What happened between two readings of one replica's /profile."""
     elapsed_ns = second["time_ns"] - first["time_ns"]
     rounds = second["rounds"] - first["rounds"]
     operations = second["operations"] - first["operations"]
     stages = {name: ns - first["stages_ns"][name] for name, ns in second["stages_ns"].items()}
+
+    def shown(ns: float) -> dict[str, float | None]:
+        return {
+            "share": ns / elapsed_ns,
+            "us_per_round": ns / rounds / 1000 if rounds else None,
+            "ns_per_operation": ns / operations if operations else None,
+        }
+
     busy_ns = sum(ns for name, ns in stages.items() if name not in WAITING)
     return {
         "replica": second["replica"],
@@ -53,9 +68,11 @@ def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         "stages": [
             {
                 "stage": name,
-                "share": ns / elapsed_ns,
-                "us_per_round": ns / rounds / 1000 if rounds else None,
-                "ns_per_operation": ns / operations if operations else None,
+                **shown(ns),
+                "parts": [
+                    {"part": part, **shown(ns * share)}
+                    for part, share in parts(first["closely_ns"][name], second["closely_ns"][name]).items()
+                ],
             }
             for name, ns in stages.items()
         ],
