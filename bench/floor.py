@@ -1,5 +1,7 @@
 """What a write can't be faster than: a sync of its bytes beside two other processes, and round trips on loopback.
 
+And what no tail can be shorter than: the stalls of the machine.
+
 As a program, `python -m bench.floor sync FILE BYTES SECONDS` or `echo PORT`: the processes beside.
 """
 
@@ -8,8 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -22,6 +26,8 @@ NEIGHBOURS = 2  # the followers of a cell of three
 NEIGHBOUR_S = 3600.0  # they end by themselves if whoever started them could not
 ROUND_TRIP_BYTES = 64
 START_S = 30.0
+BUSY = 2
+STALL_US = 100
 
 
 def sync_us(directory: Path, size: int, seconds: float) -> np.ndarray:
@@ -42,10 +48,7 @@ def sync_beside_us(directory: Path, size: int, seconds: float) -> np.ndarray:
 
 def round_trip_us(seconds: float) -> np.ndarray:
     """Microseconds of each of many round trips to another process, made for about that long. Raises LoadError."""
-    try:
-        loopback = build.module("loopback")
-    except build.BuildError as error:
-        raise LoadError(str(error)) from None
+    clocked = _clocked()
     with socket.create_server((HOST, 0)) as listener:
         listener.settimeout(START_S)
         with _beside(["echo", str(listener.getsockname()[1])]):
@@ -53,9 +56,27 @@ def round_trip_us(seconds: float) -> np.ndarray:
             with connection:
                 connection.settimeout(None)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                first = loopback.round_trips(connection.fileno(), 100, ROUND_TRIP_BYTES)
+                first = clocked.round_trips(connection.fileno(), 100, ROUND_TRIP_BYTES)
                 count = max(100, int(seconds * 1e9 / np.median(first)))
-                return loopback.round_trips(connection.fileno(), count, ROUND_TRIP_BYTES) / 1000
+                return clocked.round_trips(connection.fileno(), count, ROUND_TRIP_BYTES) / 1000
+
+
+def stalled_share(seconds: float) -> float:
+    """The share of the time that two threads, busy without a pause, did not run, in gaps of STALL_US at least.
+
+    Two is what a cell has at half of its peak: its master and the load. Raises LoadError.
+    """
+    clocked, during_ns = _clocked(), int(seconds * 1e9)
+    with ThreadPoolExecutor(BUSY) as pool:
+        running = [pool.submit(clocked.stalled_ns, during_ns, STALL_US * 1000) for _ in range(BUSY)]
+        return sum(one.result() for one in running) / (BUSY * during_ns)
+
+
+def _clocked() -> ModuleType:
+    try:
+        return build.module("clocked")
+    except build.BuildError as error:
+        raise LoadError(str(error)) from None
 
 
 def _syncs(path: Path, size: int, seconds: float) -> Iterator[int]:
@@ -94,7 +115,7 @@ def main(what: str, *arguments: str) -> None:
     else:
         with socket.create_connection((HOST, int(arguments[0]))) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            build.module("loopback").echo(connection.fileno())
+            _clocked().echo(connection.fileno())
 
 
 if __name__ == "__main__":

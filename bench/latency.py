@@ -24,7 +24,7 @@ LONE_TARGET = 1.6
 TAIL_TARGET = 5.0
 TAIL_SHAPES = (Shape(50, 1), Shape(50, 16))
 COMMANDS = {"SET": 0.0, "GET": 1.0}
-LONE_STEPS = 5  # what is measured in a round of the lone worker
+LONE_STEPS = 6  # what is measured in a round of the lone worker
 FLOOR = "sync beside two + 2 round trips"
 
 
@@ -101,6 +101,8 @@ def _lone(
         syncs = floor.sync_beside_us(directory, size, seconds)
         step("loopback")
         trips = floor.round_trip_us(seconds)
+        step("stalls")
+        note(f"stalls of at least {floor.STALL_US} us, % of the time", floor.stalled_share(seconds) * 100)
         step("SET 1 x 1")
         written = _measure(person, LONE, seconds)
         step("GET 1 x 1")
@@ -159,7 +161,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         table.add_column(column, justify="right")
     for row in result["rows"]:
         bound = row["target"] is not None
-        value = f"{row['value']:,.2f}" if "/" in row["name"].removesuffix("/s") else f"{row['value']:,.0f}"
+        value = f"{row['value']:,.{2 if row['value'] < 100 else 0}f}"
         target = (f"<= {row['target']:g}", "met" if row["met"] else "missed") if bound else ("", "")
         table.add_row(row["name"], value, *target)
     console.print(table)

@@ -70,6 +70,7 @@ cdef enum:
     IN_BYTES = 1 << 18
     EVENTS = 256
     TICK_MS = 100  # how often signals are looked at
+    SPIN_NS = 25_000  # what a timer takes in a virtual machine: bursts closer than this are waited for without one
     TIMER = 0xFFFFFFFF  # epoll's data of the timer; a connection's is its index
 
 
@@ -426,12 +427,12 @@ cdef void set_timer(Run *run, int64_t at_ns) noexcept nogil:
     timerfd_settime(run.timer, TFD_TIMER_ABSTIME, &when, NULL)
 
 
-cdef int turn(Run *run) noexcept nogil:
-    """Waits once, and handles what came. Returns how many sockets or timers were ready."""
+cdef int turn(Run *run, int wait_ms) noexcept nogil:
+    """Waits once, so long at most, and handles what came. Returns how many sockets or timers were ready."""
     cdef epoll_event events[EVENTS]
     cdef uint32_t index
     cdef int i
-    cdef int ready = epoll_wait(run.epoll, events, EVENTS, TICK_MS)
+    cdef int ready = epoll_wait(run.epoll, events, EVENTS, wait_ms)
     for i in range(ready):
         if events[i].data.u64 == TIMER:
             continue  # edge-triggered: setting it again is enough
@@ -446,6 +447,7 @@ cdef int turn(Run *run) noexcept nogil:
 cdef bint drive(Run *run, int64_t drain_ns) except -1 nogil:
     """Until all that is due before the end is answered, or drain_ns after it."""
     cdef int64_t now_ns, looked_ns = 0
+    cdef bint spin = 0 < run.period_ns < SPIN_NS
     cdef uint32_t index
     run.last_ns = run.start_ns
     for index in range(run.count):
@@ -458,7 +460,7 @@ cdef bint drive(Run *run, int64_t drain_ns) except -1 nogil:
         now_ns = clock_ns(CLOCK_MONOTONIC)
         if run.period_ns:
             send_due(run, now_ns)
-            if run.idle_count and due_ns(run) < run.end_ns:
+            if not spin and run.idle_count and due_ns(run) < run.end_ns:
                 set_timer(run, due_ns(run))
         if run.busy == 0 and (now_ns >= run.end_ns or (run.period_ns and due_ns(run) >= run.end_ns)):
             return True
@@ -468,7 +470,7 @@ cdef bint drive(Run *run, int64_t drain_ns) except -1 nogil:
             looked_ns = now_ns
             with gil:
                 PyErr_CheckSignals()
-        turn(run)
+        turn(run, 0 if spin else TICK_MS)
     return True
 
 

@@ -141,6 +141,7 @@ def test_latency(tmp_path: Path) -> None:
     result = result_of(tmp_path, "latency", "latency", "--rounds", "1", "--seconds", "0.1")
     rows = {row["name"]: row for row in result["rows"]}
     value = {name: row["value"] for name, row in rows.items()}
+    assert 0 <= value.pop("stalls of at least 100 us, % of the time") < 100
     assert min(value.values()) > 0
     floor = value["sync beside two, p50 us"] + 2 * value["loopback round trip, p50 us"]
     name = f"SET 1 x 1, p50 / ({latency.FLOOR})"

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Round trips over a connected socket, without the cost of Python in them."""
+"""Round trips over a connected socket, and a processor's stalls, without the cost of Python in them."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -60,3 +60,19 @@ def round_trips(int descriptor, int count, int size):
     if not good:
         raise OSError("the echo ended")
     return np.asarray(taken)
+
+
+def stalled_ns(int64_t during_ns, int64_t least_ns):
+    """Of so many nanoseconds of running without a pause, how many passed in gaps of at least `least_ns`.
+
+    Somebody else had the processor then: another process, or another virtual machine.
+    """
+    cdef int64_t stalled = 0, now, before = now_ns()
+    cdef int64_t end = before + during_ns
+    with nogil:
+        while before < end:
+            now = now_ns()
+            if now - before >= least_ns:
+                stalled += now - before
+            before = now
+    return stalled
