@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from fastpaxos_live.reference.log_disk import LogDisk
-from fastpaxos_live.reference.log_frame import ACCEPT, ACK, LEARN, PROMISE, PROMISED, PROPOSE, frame_encode
+from fastpaxos_live.reference.log_frame import ACCEPT, ACK, BEAT, ENTRY, LEARN, PROMISE, PROMISED, PROPOSE, frame_encode
 from fastpaxos_live.sim import linear
 from fastpaxos_live.sim.check import CellCheck, Violation
 from fastpaxos_live.sim.chosen import Chosen
@@ -345,8 +345,8 @@ def test_committed_and_not_chosen(cell):
 
 
 # --- frames and write groups
-def frame(kind, number, instance=0, mark=0):
-    return kind, 1, 0, 64, 1, number, instance, mark, 0, 0
+def frame(kind, number, instance=0, mark=0, extra=0):
+    return kind, 1, 0, 64, 1, number, instance, mark, 0, extra
 
 
 def group(promised, *frames):
@@ -420,9 +420,10 @@ def test_silence_after_a_start(cell):
         cell.sent(1, [frame(PROMISE, 2)], boot_us=250)
 
 
-def promise(cell, replica, number, mark, last):
+def promise(cell, replica, number, mark, shown=()):
     cell.durable(replica, group(number, (PROMISED, number, 0, 0)))
-    cell.sent(replica, [frame(PROMISE, number, last, mark)], boot_us=10)
+    entries = [frame(ENTRY, number, instance, mark, extra=accepted) for instance, accepted in shown]
+    cell.sent(replica, [*entries, frame(PROMISE, number, mark + len(entries), mark)], boot_us=10)
 
 
 def test_proposes_without_a_majority(cell):
@@ -431,22 +432,38 @@ def test_proposes_without_a_majority(cell):
 
 
 def test_proposes_at_a_reported_chosen_mark(cell):
-    promise(cell, 2, 8, mark=5, last=7)
+    promise(cell, 2, 8, mark=5, shown=[(6, 4), (7, 4)])
     cell.sent(1, [frame(ACCEPT, 8, 6), frame(ACCEPT, 8, 7)], boot_us=20)
     with pytest.raises(Violation, match="with a lower chosen mark"):
         cell.sent(1, [frame(ACCEPT, 8, 5)], boot_us=20)
-    promise(cell, 3, 9, mark=2, last=2)
-    promise(cell, 2, 9, mark=5, last=5)
+    promise(cell, 3, 9, mark=2)
+    promise(cell, 2, 9, mark=5)
     cell.sent(1, [frame(ACCEPT, 9, 3)], boot_us=20)
 
 
 def test_goes_on_in_its_epoch_over_anothers_entry(cell):
+    cell.sent(1, [frame(BEAT, 7, 5)], boot_us=5)
     cell.glance(1, serving(1), 0, 0)
-    promise(cell, 2, 8, mark=5, last=6)
-    with pytest.raises(Violation, match="with nothing there"):
-        cell.sent(1, [frame(ACCEPT, 8, 6)], boot_us=20)
-    promise(cell, 2, 9, mark=5, last=5)
-    cell.sent(1, [frame(ACCEPT, 9, 6)], boot_us=20)
+    promise(cell, 2, 9, mark=5, shown=[(6, 8)])
+    with pytest.raises(Violation, match="with nothing newer than 0.0.7 there"):
+        cell.sent(1, [frame(BEAT, 9, 5), frame(ACCEPT, 9, 6)], boot_us=20)
+
+
+@pytest.mark.parametrize(("mark", "shown"), [(5, []), (5, [(6, 6), (7, 4)]), (4, [(5, 8)])])
+def test_goes_on_in_its_epoch_over_older_entries(cell, mark, shown):
+    cell.sent(1, [frame(BEAT, 7, 5)], boot_us=5)
+    cell.glance(1, serving(1), 0, 0)
+    promise(cell, 2, 9, mark, shown)
+    cell.sent(1, [frame(BEAT, 9, 5)], boot_us=20)
+    cell.sent(1, [frame(ACCEPT, 9, 6)], boot_us=30)
+
+
+def test_goes_on_in_its_epoch_at_a_reported_chosen_mark(cell):
+    cell.sent(1, [frame(BEAT, 7, 5)], boot_us=5)
+    cell.glance(1, serving(1), 0, 0)
+    promise(cell, 2, 9, mark=6)
+    with pytest.raises(Violation, match="with a lower chosen mark"):
+        cell.sent(1, [frame(ACCEPT, 9, 6)], boot_us=20)
 
 
 # --- what is chosen

@@ -25,7 +25,7 @@ def scope(name: str) -> Scope:
     ("one", "states"),
     [
         (SMALL, 100_438), (scope("two in flight, marks"), 368_535), (scope("boost"), 541_234),
-        (scope("held reads"), 808_904),
+        (scope("boost, two in flight"), 1_771_328), (scope("held reads"), 808_904),
     ],
     ids=lambda value: value.name if isinstance(value, Scope) else "",
 )  # fmt: skip

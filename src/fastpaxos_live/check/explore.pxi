@@ -104,6 +104,8 @@ cdef void node_normalize(Node *n) noexcept nogil:
                 s.reign.heard[r] = 0
     if s.reign.beat <= n.clock:
         s.reign.beat = 0
+    if s.boost.state != BOOST_PROPOSING:
+        s.boost.newest = 0
     s.boost.at = 200                             # CHALLENGE leads to boosts instead
     if s.acceptor.until <= n.clock:
         s.acceptor.until = 0

@@ -20,6 +20,7 @@ SCOPE_OF = {
     "the epoch instance counts when it is proposed": "two in flight",
     "a read is confirmed by an older answer": "held reads",
     "a boost goes on after a foreign entry": "boost",
+    "a boost counts a promise without its entries": "boost",
 }
 # Messages that make no difference to the protocol as it is may make one to these.
 NOTHING_FORGOTTEN = {"accepted below the promise", "acknowledgements of an older number count"}

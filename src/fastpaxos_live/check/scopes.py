@@ -46,6 +46,11 @@ SCOPES = (
          "boosts": 1},
     ),
     Scope(
+        "boost, two in flight", "the same with two in flight: what an older master left open is shown",
+        {"instances": 3, "rounds": 3, "coordinators": 2, "stands": 1, "crashes": 0, "submits": 2, "window": 2,
+         "founded": 1, "boosts": 1},
+    ),
+    Scope(
         "lease and reads", "six ticks of drifting clocks, heartbeats, a lease, an election, a restart",
         {"instances": 2, "rounds": 2, "coordinators": 2, "stands": 1, "crashes": 1, "beats": 9, "ticks": 6, **TIME},
     ),

@@ -9,12 +9,12 @@
  6. After a start nobody is promised anything for one lease, but what was promised before.
  7. Promises, also the candidate's own, and acknowledgements are told when they are durable.
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
-    its epoch at a higher number, that majority had nothing there at all.
+    its epoch at a higher number, that majority had nothing there of a number above the one before.
 """
 
 from struct import Struct
 
-from ..reference.log_frame import ACCEPT, ACK, HEADER_BYTES, LEARN, PROMISE, PROPOSE
+from ..reference.log_frame import ACCEPT, ACK, BEAT, ENTRY, HEADER_BYTES, LEARN, PROMISE, PROPOSE
 from .chosen import Chosen, Violation
 from .trace import Fields, frames_of, number_text
 
@@ -28,7 +28,7 @@ class ReplicaView:
 
     __slots__ = (
         "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
-        "committed", "recovered", "seen", "accepted", "reign", "reigns",
+        "committed", "recovered", "seen", "accepted", "reign", "reigns", "leads", "led",
     )
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class ReplicaView:
         self.applied = 0
         self.promised = 0
         self.reigns: int | None = None  # it serves in this epoch
+        self.leads = self.led = 0  # the number of its heartbeats and proposals, and the one before
         self.committed = 0
         self.epoch = 0
         self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
@@ -61,8 +62,8 @@ class CellCheck:
         self.states: dict[int, tuple[int, int]] = {}  # instance -> sum over the database, epoch
         self.chosen = Chosen(replicas)
         self.masters: dict[int, int] = {}  # epoch -> who served in it
-        self.promises: dict[int, dict[int, tuple[int, int]]] = {}
-        """Number -> who promised it -> its chosen mark and its last instance, the lowest that it told."""
+        self.promises: dict[int, dict[int, list[tuple[int, dict[int, int]]]]] = {}
+        """Number -> who promised it -> each time, its chosen mark, and the number of each entry that it showed."""
         self.lowest: dict[int, int] = {}  # number -> the first instance that was proposed at it
         self._others = replicas // 2  # together with oneself a majority
 
@@ -150,10 +151,15 @@ class CellCheck:
         different peers have no order."""
         view = self.views[replica]
         told = view.told
+        shown: dict[int, int] = {}
         for fields in frames:
             kind, number = fields[0], fields[5]
+            if (kind == ACCEPT or kind == BEAT) and number > view.leads:
+                view.led, view.leads = view.leads, number
             if kind == ACCEPT:
                 self._proposes(replica, number, fields[6])
+            elif kind == ENTRY:
+                shown[fields[6]] = fields[9]
             elif kind == PROPOSE:
                 self._is_kept(replica, number)
             elif kind == ACK or kind == PROMISE:
@@ -163,7 +169,8 @@ class CellCheck:
                     )
                 told = max(told, number)
                 if kind == PROMISE:
-                    self._promises(replica, fields, boot_us)
+                    self._promises(replica, fields, shown, boot_us)
+                    shown = {}
                 elif fields[6] > view.accepted.get(number, 0):
                     raise Violation(
                         f"replica {replica} acknowledges instance {fields[6]} at {number_text(number)}: durable there "
@@ -177,14 +184,12 @@ class CellCheck:
         if number > self.views[replica].kept:
             raise Violation(f"replica {replica} tells of its promise {number_text(number)}, which is not durable")
 
-    def _promises(self, replica: int, fields: Fields, boot_us: int) -> None:
-        view, number, instance, mark = self.views[replica], fields[5], fields[6], fields[7]
+    def _promises(self, replica: int, fields: Fields, shown: dict[int, int], boot_us: int) -> None:
+        view, number, mark = self.views[replica], fields[5], fields[7]
         if boot_us < view.quiet_until and number > view.recovered:
             raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
         self._is_kept(replica, number)
-        told = self.promises.setdefault(number, {})
-        known = told.get(replica, (mark, instance))
-        told[replica] = min(mark, known[0]), min(instance, known[1])
+        self.promises.setdefault(number, {}).setdefault(replica, []).append((mark, shown))
 
     def _proposes(self, replica: int, number: int, instance: int) -> None:
         low = self.lowest.get(number)
@@ -192,16 +197,22 @@ class CellCheck:
             return
         self.lowest[number] = instance
         promises = self.promises.get(number, {}).values()
-        if sum(mark < instance for mark, _ in promises) < self._others:
+        if sum(any(mark < instance for mark, _ in told) for told in promises) < self._others:
             raise Violation(
                 f"replica {replica} proposes instance {instance} at {number_text(number)}: no majority promised that "
                 f"with a lower chosen mark"
             )
-        goes_on = low is None and self.views[replica].reigns is not None
-        if goes_on and sum(last < instance for _, last in promises) < self._others:
+        view = self.views[replica]
+        if low is not None or view.reigns is None:
+            return
+
+        def is_free(mark: int, shown: dict[int, int]) -> bool:
+            return mark < instance and all(n < view.led for at, n in shown.items() if at >= instance)
+
+        if sum(any(is_free(*one) for one in told) for told in promises) < self._others:
             raise Violation(
                 f"replica {replica} goes on at {number_text(number)} with instance {instance}: no majority promised "
-                f"that with nothing there"
+                f"that with nothing newer than {number_text(view.led)} there"
             )
 
     def revived(

@@ -15,6 +15,7 @@ PLAN_OF = {
     "promises in the silence after a restart": "restart",
     "the epoch instance counts when it is proposed": "lossy",
     "a boost goes on after a foreign entry": "usurp",
+    "a boost counts a promise without its entries": "usurp",
     "a refused propose raises the refuser": "aimed",
     "a promise in the log is forgotten": "restart",
 }

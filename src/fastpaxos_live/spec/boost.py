@@ -5,11 +5,12 @@ from .words import *
 class Boost:
     at: Time                               # the next one is due then
     refusers: Replicas                     # these refused what was sent at the master's number
+    newest: Number                         # the highest one that an entry above the chosen mark was shown at
 
     def higher(b, m): return m.number == own.reign.number and m.promised > m.number
     def against(b, m): return quorum(b.refusers | {m.sender})
     def asked(b, m): return own.coordinator.state != "idle" and own.coordinator.number == m.number
-    def alien(b, m): return max(m.mark, m.high) > own.acceptor.chosen   # not this master's
+    def alien(b, m): return m.mark > own.acceptor.chosen or b.newest > own.reign.number   # another's
 
     def begin(b: "idle", m: Elected): b.at, b.refusers = m.now + TERM, NOBODY
     def due(b: "idle", m: Tick):
@@ -24,16 +25,20 @@ class Boost:
         send(me, Lost())
     def drained(b: "draining", m: Tick):   # the followers learn the mark before the number
         when(own.reign.proposed <= own.acceptor.chosen)
+        b.newest = 0
         become("proposing")
         send(OTHERS, Beat(own.reign.number, own.reign.proposed, own.acceptor.chosen, m.now))
         send(me, Stand(above(max(own.election.seen, own.acceptor.promised))))
+    def shown(b: "proposing", m: Entry):   # of a lower number: never chosen, or it would have been taken over
+        when(b.asked(m), m.instance > own.acceptor.chosen, m.accepted > b.newest)
+        b.newest = m.accepted
     def foreign(b: "proposing", m: Promise):   # another was master meanwhile, or still may be
         when(b.asked(m), b.alien(m))
         send(me, Lost())
     def boosted(b: "proposing", m: Promise):
-        when(b.asked(m), quorum(own.coordinator.votes | {m.sender}), not b.alien(m))
+        when(b.asked(m), quorum(own.coordinator.votes), not b.alien(m))
         b.at, b.refusers = m.now + TERM, NOBODY
         become("idle")
         send(me, Boosted(m.number))
     def lost(b, m: Lost): become("idle")
-    ignore(Elected, Tick, Refuse, Promise)
+    ignore(Elected, Tick, Refuse, Entry, Promise)

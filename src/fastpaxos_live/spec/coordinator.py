@@ -27,8 +27,8 @@ class Coordinator:
         c.after, c.got, c.offers, c.deadline = {}, {}, {}, m.now + LEASE
         c.resend = c.deadline
         become("preparing"); send(me, Propose(c.number))
-    def promised(c: "preparing", m: Promise):
-        when(c.whole(m), not c.elects(m))
+    def promised(c: "preparing", m: Promise):   # a sitting master is not elected, it boosts
+        when(c.whole(m), not c.elects(m) or own.reign.state != "idle")
         c.count(m)
         if m.sender == me: c.propose(m)    # and then the others
     def again(c: "preparing", m: Tick): when(m.now >= c.resend, m.now < c.deadline); c.propose(m)

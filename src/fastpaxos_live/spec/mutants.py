@@ -122,7 +122,11 @@ MUTANTS = (
     ),
     SpecMutant(
         "a boost goes on after a foreign entry", "boost",
-        "return max(m.mark, m.high) > own.acceptor.chosen", "return m.mark > own.acceptor.chosen",
+        "return m.mark > own.acceptor.chosen or b.newest > own.reign.number", "return m.mark > own.acceptor.chosen",
+    ),
+    SpecMutant(
+        "a boost counts a promise without its entries", "boost",
+        "quorum(own.coordinator.votes)", "quorum(own.coordinator.votes | {m.sender})",
     ),
     SpecMutant(
         "a refused propose raises the refuser", "acceptor",
