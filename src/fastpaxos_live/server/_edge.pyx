@@ -270,6 +270,7 @@ cdef class Edge:
         self.loop.remove_reader(self.epoll)
         reason = await self.loop.run_in_executor(None, self._finish)
         self._close_sockets()
+        core_watch(self.core, NULL, NULL)  # the replica may outlive this object
         if reason:
             raise EdgeFailed(reason)
 
