@@ -26,8 +26,8 @@ NEIGHBOURS = 2  # the followers of a cell of three
 NEIGHBOUR_S = 3600.0  # they end by themselves if whoever started them could not
 ROUND_TRIP_BYTES = 64
 START_S = 30.0
-BUSY = 2
-STALL_US = 100
+BUSY = 2  # threads that look for stalls
+STALL_US = 100  # shorter gaps are interrupts
 
 
 def sync_us(directory: Path, size: int, seconds: float) -> np.ndarray:

@@ -106,15 +106,20 @@ def measure(port: int, workload: Workload, seconds: float) -> dict[str, float]:
 def create_nodes(port: int, count: int) -> bool:
     """Those that requests name; False when the server hangs up, which led for a moment only. Raises LoadError."""
     rights = struct.pack(">ii", 1, ALL_RIGHTS) + _string(b"world") + _string(b"anyone")
-    with _session(port) as session, session.makefile("rb") as replies:
-        for n in range(count):
-            session.sendall(_packet(CREATE, _string(_path(n)) + _string(b"") + rights + struct.pack(">i", 0)))
-            reply = replies.read(int.from_bytes(replies.read(4), "big"))
-            if len(reply) < REPLY_BYTES:
-                return False
-            (error,) = struct.unpack_from(">i", reply, REPLY_BYTES - 4)
-            if error not in (0, NODE_EXISTS):
-                raise LoadError(f"zookeeper: creating a node was answered with error {error}")
+    try:
+        with _session(port) as session, session.makefile("rb") as replies:
+            for n in range(count):
+                session.sendall(_packet(CREATE, _string(_path(n)) + _string(b"") + rights + struct.pack(">i", 0)))
+                reply = replies.read(int.from_bytes(replies.read(4), "big"))
+                if len(reply) < REPLY_BYTES:
+                    return False
+                (error,) = struct.unpack_from(">i", reply, REPLY_BYTES - 4)
+                if error not in (0, NODE_EXISTS):
+                    raise LoadError(f"zookeeper: creating a node was answered with error {error}")
+    except ConnectionError:
+        return False
+    except OSError as error:
+        raise LoadError(f"zookeeper, port {port}: {error}") from None
     return True
 
 
