@@ -1,7 +1,6 @@
 """What bench measures of the machine itself."""
 
 import pytest
-
 from bench import build, floor
 
 DURING_NS = 1_000_000
