@@ -31,8 +31,14 @@ $(VENV)/built: $(SOURCES) setup.py $(VENV)/installed
 run: build
 	$(BIN)/fastpaxos-live up $(ARGS)
 
+# Tests with real cells have the machine for themselves.
 test: build
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest --numprocesses $$(nproc) tests/unit tests/differential tests/sim
+	$(BIN)/python -m pytest tests/cell tests/clients
+endif
 
 # New seeds until Ctrl-C; violations go to soak-failures.txt.
 soak: build

@@ -12,6 +12,7 @@ import pytest
 REQUIRED = os.environ.get("FPL_REQUIRE_REDIS", "0") not in ("", "0")
 
 FRESH_SEED = int(os.environ.get("FPL_SIM_SEED") or time.time())
+os.environ["FPL_SIM_SEED"] = str(FRESH_SEED)  # the same in all processes of pytest-xdist
 
 
 def pytest_report_header() -> str:
