@@ -9,10 +9,8 @@ cdef enum Redirect:
 cdef enum:
     CLOCK_BOUND_MS = 1000
     APPLIED_MAX = 4096
-    RETRY_US = 1000            # before replies that found a channel full are tried again
+    RETRY_US = 1000            # before what found a channel full is tried again
 
-cdef const char *ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
-cdef const char *ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
 cdef const char *ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
 cdef const char *ERR_TOO_LARGE = b"-ERR request too large\r\n"
 cdef const char *ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
@@ -42,7 +40,9 @@ cdef struct Core:
     Buf holds
     Buf touched
     Buf virtual_
+    Buf posts
     Buf calls
+    uint32_t leader            # whom this replica followed last, itself included
     uint64_t now
     uint64_t wall
     uint64_t masterless
@@ -81,6 +81,7 @@ cdef void core_free(Core *core) noexcept nogil:
     list_drop(&core.holds)
     list_drop(&core.touched)
     list_drop(&core.virtual_)
+    list_drop(&core.posts)
     list_drop(&core.calls)
     batch_free(core.open)
     for i in range(SLOTS):
@@ -109,12 +110,13 @@ cdef void core_turn(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nog
     # Steps, in this order because reads are executed before the clock of their lease check was sampled.
     core_clock(core, boot_us, wall_ms)
     log_tick(&core.log, False)
+    core_follow(core)
     core_sweep(core)
     core_time_out(core)
     core_watch_master(core)
     core_progress(core)
     core_release_reads(core)
-    core_send_replies(core)
+    core_send_streams(core)
 
 
 cdef uint64_t core_wakeup(Core *core) noexcept nogil:
@@ -122,7 +124,7 @@ cdef uint64_t core_wakeup(Core *core) noexcept nogil:
     if buf_size(&core.ready):
         return core.now
     at = u64_min(log_wakeup(&core.log), core.check_at)
-    if buf_size(&core.virtual_):
+    if buf_size(&core.virtual_) or buf_size(&core.posts):
         at = u64_min(at, core.now + RETRY_US)
     if buf_size(&core.waiting) and core.masterless:
         at = u64_min(at, core.masterless + core.settings.wait_master_us)
@@ -156,50 +158,6 @@ cdef void core_sweep(Core *core) noexcept nogil:
     if core_serving(core) and core.now >= core.sweep_at and 0 < due and due <= core_clock_ms(core):
         core.sweep_at = core.now + core.settings.beat_us
         core.open.force = True
-
-
-cdef void core_time_out(Core *core) noexcept nogil:
-    cdef uint64_t limit = core.settings.write_timeout_us, instance
-    cdef Batch *b
-    cdef Hook *hook
-    cdef Client *c
-    cdef size_t at
-    cdef uint32_t i
-    if core.now < core.check_at:
-        return
-    core.check_at = core.now + limit // 10
-    for instance in range(core.log.applied + 1, core.log.applied + 1 + SLOTS):
-        b = core.flights[instance % SLOTS]
-        if b == NULL or core.now - b.sealed_us <= limit:
-            continue
-        core.flights[instance % SLOTS] = NULL
-        at = b.hooks.start
-        while at < b.hooks.end:
-            hook = <Hook *>(b.hooks.data + at)
-            core_lose(core, hook.client)
-            at += sizeof(Hook)
-        batch_free(b)
-    for i in range(core.clients.capacity):
-        c = core.clients.items[i]
-        if c != NULL and c.forwarded and core.now - c.forward_at > limit:
-            core_lose(core, c)
-
-
-cdef void core_lose(Core *core, Client *c) noexcept nogil:
-    # What became of this client's requests is not known: the only honest answer is the last one.
-    if not c.alive or c.closing:
-        return
-    if not c.holding and not c.peer:   # a stream's end is told by its replica
-        buf_add(&c.output, ERR_UNKNOWN, strlen(ERR_UNKNOWN))
-    core_close(core, c)
-
-
-cdef void core_close(Core *core, Client *c) noexcept nogil:
-    if c.holding:
-        buf_clear(&c.output)   # reads that no lease covered are never sent
-        c.holding = False
-    c.closing = True
-    core_touch(core, c)
 
 
 cdef void core_progress(Core *core) noexcept nogil:
@@ -304,125 +262,18 @@ cdef void core_deliver(void *self, uint64_t instance, const char *value, size_t 
     core.history_count += 1
 
 
-cdef void core_apply_with_hooks(Core *core, const char *value, size_t size, Batch *b) noexcept nogil:
-    cdef size_t at = VALUE_BYTES
-    cdef size_t next = b.hooks.start
-    cdef Hook *hook
-    cdef Client *c
-    cdef Buf *output
-    cdef FdbAhead ahead
-    fdb_ahead_begin(&core.store, &ahead, value + at, value + size)
-    while next < b.hooks.end:
-        hook = <Hook *>(b.hooks.data + next)
-        c = hook.client
-        output = &c.output if c.alive and not c.closing else NULL
-        if hook.kind == WRITE_HOOK:
-            fdb_ahead_step(&core.store, &ahead)
-            fdb_run(&core.store, value + at, core.time_ms, c.resp, output)
-            at += fdb_op_size(value + at)
-        elif output != NULL:
-            if hook.kind == READ_HOOK:
-                fdb_run(&core.store, b.extra.data + hook.offset, core.time_ms, c.resp, output)
-                core.reads += 1
-            else:
-                buf_add(output, b.extra.data + hook.offset, hook.size)
-        core_hooked(core, c)
-        next += sizeof(Hook)
-
-
-cdef void core_fail(Core *core, Batch *b) noexcept nogil:
-    # These operations were definitely not applied.
-    cdef size_t next = b.hooks.start
-    cdef Hook *hook
-    cdef Client *c
-    while next < b.hooks.end:
-        hook = <Hook *>(b.hooks.data + next)
-        c = hook.client
-        if c.alive and not c.closing:
-            if hook.kind == LITERAL_HOOK:
-                buf_add(&c.output, b.extra.data + hook.offset, hook.size)
-            else:
-                buf_add(&c.output, ERR_MOVED_ON, strlen(ERR_MOVED_ON))
-        core_hooked(core, c)
-        next += sizeof(Hook)
-
-
-cdef void core_fail_open(Core *core, Batch *b) noexcept nogil:
-    # As core_fail, but a client that still waits for what is in flight is told after that.
-    cdef size_t next
-    cdef Hook *hook
-    cdef Client *c
-    cdef Batch *last = NULL
-    cdef uint32_t i
-    cdef const char *reply
-    cdef size_t size
-    for i in range(SLOTS):
-        if core.flights[i] != NULL and (last == NULL or last.instance < core.flights[i].instance):
-            last = core.flights[i]
-    next = b.hooks.start
-    while next < b.hooks.end:
-        (<Hook *>(b.hooks.data + next)).client.pending -= 1
-        next += sizeof(Hook)
-    next = b.hooks.start
-    while next < b.hooks.end:
-        hook = <Hook *>(b.hooks.data + next)
-        c = hook.client
-        if hook.kind == LITERAL_HOOK:
-            reply = b.extra.data + hook.offset
-            size = hook.size
-        else:
-            reply = ERR_MOVED_ON
-            size = strlen(ERR_MOVED_ON)
-        if c.pending and last != NULL:
-            batch_hook(last, LITERAL_HOOK, c, reply, size)
-        else:
-            if c.alive and not c.closing:
-                buf_add(&c.output, reply, size)
-            c.pending += 1
-            core_hooked(core, c)
-        next += sizeof(Hook)
-
-
-cdef inline void core_hooked(Core *core, Client *c) noexcept nogil:
-    c.pending -= 1
-    c.replies += 1
-    core_touch(core, c)
-    core_settle(core, c)
-
-
-cdef void core_settle(Core *core, Client *c) noexcept nogil:
-    # Nothing before the client's next request is outstanding any more: it may go on.
-    if c.pending or c.forwarded or c.outbox_count or not c.alive:
-        return
-    c.batch = NULL
-    c.hooked_reads = 0
-    c.forward_bytes = 0
-    if c.broken and not c.closing:
-        buf_add(&c.output, b"-ERR ", 5)
-        buf_add(&c.output, c.parser.error, strlen(c.parser.error))
-        buf_add(&c.output, b"\r\n", 2)
-        c.closing = True
-        core_touch(core, c)
-    elif c.blocked:
-        core_queue(core, c)
-
-
 cdef void core_on_role(void *self) noexcept nogil:
     # Mastership began or ended.
     cdef Core *core = <Core *>self
-    cdef Batch *b
     cdef Client *c
     if core_serving(core):
         core.elections += 1
         return
-    b = core.open
-    core.open = batch_new()
-    core_fail_open(core, b)
-    batch_free(b)
+    core_fail_open(core, CHANGED)
     c = client_pop(&core.holds)
     while c != NULL:
         if c.holding:
-            core_close(core, c)
+            core_close(core, c, CHANGED)
         client_unref(c)
         c = client_pop(&core.holds)
 
@@ -637,7 +488,7 @@ cdef bint core_execute(Core *core, Client *c) noexcept nogil:
         return False
     coming = log_opening(&core.log)
     if c.peer and not coming:
-        return core_reply(core, c, ERR_MOVED_ON, strlen(ERR_MOVED_ON))
+        return core_reply(core, c, ERR_NOT_DONE[CHANGED], strlen(ERR_NOT_DONE[CHANGED]))
     master = core_master(core) if not coming and not c.peer else 0
     if master:
         if core.settings.redirect == REDIRECT_MOVED or (core.settings.redirect == REDIRECT_AUTO and c.redirect):
@@ -656,8 +507,7 @@ cdef bint core_reply(Core *core, Client *c, const char *reply, size_t size) noex
     if c.pending:
         batch_hook(c.batch, LITERAL_HOOK, c, reply, size)
         return True
-    buf_add(&c.output, reply, size)
-    c.replies += 1
+    client_write(c, reply, size)
     core_touch(core, c)
     return True
 
@@ -670,10 +520,10 @@ cdef bint core_read(Core *core, Client *c) noexcept nogil:
         batch_hook(c.batch, READ_HOOK, c, c.data.data, buf_size(&c.data))
     elif fdb_is_due(&core.store, c.data.data, core_clock_ms(core)):
         core.open.force = True
+        batch_open_at(core.open, core.now)
         batch_hook(core.open, READ_HOOK, c, c.data.data, buf_size(&c.data))
     else:
-        fdb_run(&core.store, c.data.data, core.time_ms, c.resp, &c.output)
-        c.replies += 1
+        fdb_run(&core.store, c.data.data, core.time_ms, c.resp, client_say(c))
         core.reads += 1
         if not c.holding:
             c.holding = True
@@ -688,12 +538,23 @@ cdef bint core_write(Core *core, Client *c) noexcept nogil:
         buf_size(&b.body) - VALUE_BYTES >= core.settings.batch_bytes
         or disk_backlog(&core.log.disk) > DISK_BYTES_HIGH
     ):
-        client_push(&core.waiting, c)
-        return False
+        return core_wait_for_room(core, c)
+    c.waiting_since = 0
+    batch_open_at(b, core.now)
     buf_add(&b.body, c.data.data, buf_size(&c.data))
     b.count += 1
     batch_hook(b, WRITE_HOOK, c, NULL, 0)
     return True
+
+
+cdef bint core_wait_for_room(Core *core, Client *c) noexcept nogil:
+    # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more.
+    if not c.waiting_since:
+        c.waiting_since = core.now
+    elif core.now - c.waiting_since > core.settings.write_timeout_us:
+        return core_reply(core, c, ERR_NOT_DONE[LATE], strlen(ERR_NOT_DONE[LATE]))
+    client_push(&core.waiting, c)
+    return False
 
 
 cdef void core_release_reads(Core *core) noexcept nogil:
@@ -746,8 +607,7 @@ cdef void core_peer_close(Core *core, uint32_t peer, uint32_t channel) noexcept 
         c = core.clients.items[i]
         if c != NULL and c.forward_peer == peer:
             c.forward_peer = 0
-            if c.forwarded:
-                core_lose(core, c)
+            core_end_stream(core, c, CUT_OFF)
 
 
 cdef char *core_peer_space(Core *core, uint32_t peer, uint32_t channel, size_t *room) noexcept nogil:

@@ -11,6 +11,7 @@ cdef struct Batch:
     uint32_t count
     Buf hooks              # of Hook
     Buf extra              # read operations and literal replies of the hooks
+    uint64_t opened_us     # when the first hook came
     bint force             # seal even without operations: a value that carries the time
     uint64_t checksum      # of the value, once sealed
     uint64_t sealed_us
@@ -38,6 +39,9 @@ cdef struct Client:
     bint calling
     bint broken
     bint closing
+    int reason             # ... why, for the replica that forwards this stream
+    bint posted            # in the list of those whose outbox waits for room in the channel
+    bint partial           # the last bytes that came on the stream are of a reply that is not whole yet
     int kind
     Buf data
     Buf input
@@ -49,6 +53,7 @@ cdef struct Client:
     uint32_t hooked_reads
     Batch *batch
     uint64_t held_since
+    uint64_t waiting_since  # when its writes found no room, 0 since one did
     Buf outbox
     uint32_t outbox_count
     uint32_t forward_peer
@@ -189,6 +194,12 @@ cdef inline void batch_answered(Batch *b, Answers *answers, uint64_t now, size_t
     answer.chosen_us = now
     answer.operations = b.count
     answer.bytes = size
+
+
+cdef inline void batch_open_at(Batch *b, uint64_t now) noexcept nogil:
+    # Somebody is about to wait for this batch.
+    if not buf_size(&b.hooks):
+        b.opened_us = now
 
 
 cdef inline void batch_hook(Batch *b, int kind, Client *c, const char *data, size_t size) noexcept nogil:

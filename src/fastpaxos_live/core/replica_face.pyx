@@ -135,8 +135,7 @@ cdef class Replica:
 
     def answer(self, uint32_t conn, bytes reply, bint close=False):
         cdef Client *c = self.client(conn)
-        buf_add(&c.output, <const char *>reply, len(reply))
-        c.replies += 1
+        client_write(c, <const char *>reply, len(reply))
         if c.calling:
             buf_take(&c.input, c.consume)
             c.consume = 0

@@ -14,6 +14,7 @@ cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
         c.stream = core.generation << 32 | c.id
         c.forward_peer = master
         c.forward_seq = c.answered = c.received = c.reported = 0
+        c.partial = False
     if busy and c.forward_bytes > FORWARD_BYTES_MAX:
         return False
     before = buf_size(&c.outbox)
@@ -26,26 +27,66 @@ cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
     return True
 
 
-cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
-    cdef Head h
-    cdef uint32_t count = c.outbox_count
-    cdef bint sent
-    if not count:
+cdef void core_follow(Core *core) noexcept nogil:
+    # Ends the streams to a replica that is not followed any more.
+    cdef Machines *s = &core.log.machines
+    cdef uint32_t leader = s.acceptor.master if s.reign.state == REIGN_IDLE else core.log.me
+    cdef Client *c
+    cdef uint32_t i
+    if leader == core.leader:
         return
+    core.leader = leader
+    for i in range(core.clients.capacity):
+        c = core.clients.items[i]
+        if c != NULL and c.forward_peer and c.forward_peer != leader:
+            core_end_stream(core, c, CHANGED)
+
+
+cdef void core_end_stream(Core *core, Client *c, int reason) noexcept nogil:
+    # What was sent is unknown, what was not is not done.
+    cdef uint32_t unsent = c.outbox_count
+    core_hang_up(core, c)
     c.outbox_count = 0
-    h = log_head(&core.log, FORWARD, c.forward_seq)
-    h.instance = count
-    h.flags = <uint8_t>c.resp
-    h.extra = c.stream
-    sent = log_send(&core.log, c.forward_peer, 1, &h, c.outbox.data + c.outbox.start, buf_size(&c.outbox))
-    buf_trim(&c.outbox, OUTPUT_BYTES_MAX)
-    if not sent:
-        core_lose(core, c)
+    buf_trim(&c.outbox, 0)
+    if c.forwarded:
+        core_lose(core, c, reason)
+    elif unsent:
+        core_not_done(core, c, unsent, reason)
+
+
+cdef void core_time_out_streams(Core *core, uint64_t limit) noexcept nogil:
+    cdef Client *c
+    cdef uint32_t i
+    for i in range(core.clients.capacity):
+        c = core.clients.items[i]
+        if c != NULL and (c.forwarded or c.outbox_count) and core.now - c.forward_at > limit:
+            core_end_stream(core, c, LATE)
+
+
+cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
+    # Sends what core_forward collected, as soon as the channel has room.
+    if not c.outbox_count or c.posted or c.closing:
         return
     if not c.forwarded:
         c.forward_at = core.now
-    c.forward_seq += count
-    c.forwarded += count
+    core_post(core, c)
+
+
+cdef void core_post(Core *core, Client *c) noexcept nogil:
+    cdef Head h = log_head(&core.log, FORWARD, c.forward_seq)
+    h.instance = c.outbox_count
+    h.flags = <uint8_t>c.resp
+    h.extra = c.stream
+    if not log_send(&core.log, c.forward_peer, 1, &h, c.outbox.data + c.outbox.start, buf_size(&c.outbox)):
+        c.posted = True
+        client_push(&core.posts, c)
+        return
+    if not c.forwarded:
+        c.forward_at = core.now
+    c.forward_seq += c.outbox_count
+    c.forwarded += c.outbox_count
+    c.outbox_count = 0
+    buf_trim(&c.outbox, OUTPUT_BYTES_MAX)
 
 
 cdef inline bint core_must_report(Client *c) noexcept nogil:
@@ -95,7 +136,7 @@ cdef void core_on_forward(
     if c.stream != h.extra or not c.alive or c.closing or h.number < c.expected:
         return
     if h.number > c.expected:
-        core_close(core, c)
+        core_close(core, c, CUT_OFF)
         return
     c.expected += h.instance
     c.resp = h.flags
@@ -104,30 +145,52 @@ cdef void core_on_forward(
         core_run(core, c)
 
 
-cdef void core_send_replies(Core *core) noexcept nogil:
-    # Output of the streams goes to the replicas that forward them.
-    cdef size_t count = buf_size(&core.virtual_) // sizeof(Client *)
+cdef void core_send_streams(Core *core) noexcept nogil:
+    # What waits for room in the channels is tried once a turn: requests, then replies.
+    cdef size_t count = buf_size(&core.posts) // sizeof(Client *)
     cdef Client *c
-    cdef Head h
+    while count:
+        count -= 1
+        c = client_pop(&core.posts)
+        c.posted = False
+        if c.alive and not c.closing and c.outbox_count:
+            core_post(core, c)
+        client_unref(c)
+    count = buf_size(&core.virtual_) // sizeof(Client *)
     while count:
         count -= 1
         c = client_pop(&core.virtual_)
         c.touched = False
-        if c.alive and not c.holding and (buf_size(&c.output) or c.closing):
-            h = log_head(&core.log, REPLIES, c.answered)
-            h.instance = c.replies
-            h.flags = c.closing
-            h.extra = c.stream
-            if log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, buf_size(&c.output)):
-                c.answered += c.replies
-                c.shipped += buf_size(&c.output)
-                c.replies = 0
-                buf_trim(&c.output, OUTPUT_BYTES_MAX)
-                if c.closing:
-                    c.alive = False
-            else:
-                core_touch(core, c)
+        if c.alive and not c.holding and not core_send_replies(core, c):
+            core_touch(core, c)
         client_unref(c)
+
+
+cdef bint core_send_replies(Core *core, Client *c) noexcept nogil:
+    # A reply may be long, a frame not: all but the last frame have only bytes. False: the channel is full.
+    cdef Head h
+    cdef size_t size
+    cdef bint last
+    while c.alive and (buf_size(&c.output) or c.closing):
+        size = buf_size(&c.output)
+        last = size <= REPLIES_BYTES_MAX
+        if not last:
+            size = REPLIES_BYTES_MAX
+        h = log_head(&core.log, REPLIES, c.answered)
+        h.instance = c.replies if last else 0
+        h.sent = c.shipped
+        h.flags = <uint8_t>(1 + c.reason) if last and c.closing else 0
+        h.extra = c.stream
+        if not log_send(&core.log, c.peer, 1, &h, c.output.data + c.output.start, size):
+            return False
+        buf_take(&c.output, size)
+        c.shipped += size
+        if last:
+            c.answered += c.replies
+            c.replies = 0
+            buf_trim(&c.output, OUTPUT_BYTES_MAX)
+            c.alive = not c.closing
+    return True
 
 
 cdef void core_on_replies(
@@ -138,19 +201,16 @@ cdef void core_on_replies(
         return
     if h.number < c.answered:
         return
-    if h.number > c.answered or h.instance > c.forwarded:
-        core_lose(core, c)
+    if h.number > c.answered or h.sent != c.received or h.instance > c.forwarded:
+        core_end_stream(core, c, CUT_OFF)
         return
-    buf_add(&c.output, payload, size)
+    client_relay(c, payload, size, <uint32_t>h.instance)
     c.received += size
-    c.replies += <uint32_t>h.instance
     c.answered += h.instance
     c.forwarded -= h.instance
     c.forward_at = core.now
     core_touch(core, c)
     if h.flags:
-        c.forward_peer = 0
-        if c.forwarded:
-            core_lose(core, c)
-            return
+        c.forward_peer = 0   # it ended the stream: no need to tell it
+        core_end_stream(core, c, min(h.flags - 1, CUT_OFF))
     core_settle(core, c)

@@ -17,6 +17,7 @@ STALLED_BYTES_MAX = 64 << 10  # read ahead from a client whose request has to wa
 FLIGHT_BYTES_MAX = 16 << 20  # values in flight: a promise must be able to carry them over one channel
 HOOKED_READS_MAX = 64  # reads of one client behind its own writes: their replies can't be stopped half-way
 FORWARD_BYTES_MAX = 1 << 20  # requests of one client under way to the master
+REPLIES_BYTES_MAX = 1 << 20  # replies to a forwarded connection in one frame: none may keep the others waiting
 GROUP_ALIGN = 64
 GROUP_BYTES_MAX = 256 << 20  # open log bytes; a disk this far behind stops the clients at DISK_BYTES_HIGH
 DISK_BYTES_HIGH = 32 << 20  # log bytes not yet durable, above which clients wait

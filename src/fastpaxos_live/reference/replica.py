@@ -7,7 +7,6 @@ reply is a hook in the batch that the outstanding ones are in, run when that bat
 from collections import deque
 
 from .db_apply import is_due, run, slot
-from .db_ops import op_size
 from .db_store import Store
 from .limits import (
     DISK_BYTES_HIGH,
@@ -41,16 +40,15 @@ from .log_machines import (
 from .log_paxos import PaxosLog
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
 from .replica_forward import Forwarding
+from .replica_replies import CHANGED, ERR_NOT_DONE, LATE, Replies
 from .resp_fast import CALL, READ, REPLY, encode
 from .resp_parse import BROKEN, MORE, TOO_LARGE
 
 AUTO, MOVED, ALWAYS_FORWARD = range(3)  # `redirect`
 CLOCK_BOUND_MS = 1000  # how far a new master's clock may be ahead of the promisers' median
 APPLIED_MAX = 4096
-RETRY_US = 1000  # before replies that found a channel full are tried again
+RETRY_US = 1000  # before what found a channel full is tried again
 
-ERR_MOVED_ON = b"-TRYAGAIN the master changed, nothing was done\r\n"
-ERR_UNKNOWN = b"-UNKNOWN the master changed, it is not known whether this was done\r\n"
 ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
 ERR_TOO_LARGE = b"-ERR request too large\r\n"
 ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
@@ -87,6 +85,7 @@ class Replica:
         self.base_ms = 0  # a master's clock: base_ms at base_us, then at the rate of boot time
         self.base_us = 0
         self.clients: dict[int, Client] = {}
+        self.replies = Replies(self)
         self.forwarding = Forwarding(self)
         self.open = Batch()
         self.flights: dict[int, Batch] = {}  # by instance
@@ -128,20 +127,20 @@ class Replica:
         """Steps, in this order because reads are executed before the clock of their lease check was sampled."""
         self.clock(boot_us, wall_ms)
         self.log.tick()
+        self.forwarding.follow()
         self._sweep()
-        self._time_out()
+        self.replies.time_out()
         self._watch_master()
         self._progress()
         if self.holds:
             self._release_reads()
-        if self.forwarding.virtual:
-            self.forwarding.send_replies()
+        self.forwarding.send()
 
     def wakeup(self) -> int:
         if self.ready:
             return self.now
         at = min(self.log.wakeup(), self.check_at)
-        if self.forwarding.virtual:
+        if self.forwarding.virtual or self.forwarding.posts:
             at = min(at, self.now + RETRY_US)
         if self.waiting and self.masterless:
             at = min(at, self.masterless + self.config["wait_master_us"])
@@ -171,34 +170,6 @@ class Replica:
         if 0 < self.store.next_deadline <= self._clock_ms():
             self.sweep_at = self.now + self.config["beat_us"]
             self.open.force = True
-
-    def _time_out(self) -> None:
-        if self.now < self.check_at:
-            return
-        limit = self.config["write_timeout_us"]
-        self.check_at = self.now + limit // 10
-        for instance in sorted(self.flights):
-            if self.now - self.flights[instance].sealed_us > limit:
-                for _, client, _ in self.flights.pop(instance).hooks:
-                    self.lose(client)
-        for _, client in sorted(self.clients.items()):
-            if client.forwarded and self.now - client.forward_at > limit:
-                self.lose(client)
-
-    def lose(self, client: Client) -> None:
-        # What became of this client's requests is not known: the only honest answer is the last one.
-        if not client.alive or client.closing:
-            return
-        if not client.holding and not client.peer:  # a stream's end is told by its replica
-            client.output += ERR_UNKNOWN
-        self.close(client)
-
-    def close(self, client: Client) -> None:
-        if client.holding:
-            client.output.clear()  # reads that no lease covered are never sent
-            client.holding = False
-        client.closing = True
-        self.touch(client)
 
     def _progress(self) -> None:
         if self.waiting:
@@ -255,83 +226,25 @@ class Replica:
         elif header.kind == OPERATIONS and header.epoch == self.epoch:
             self.operations += header.operations
             if batch is not None and batch.checksum == header.checksum:
-                self._apply_with_hooks(value, batch)
+                self.replies.apply(value, batch)
                 batch = None
             else:
                 for at in operations(value, VALUE_BYTES):
                     run(self.store, value, at, self.time_ms, 2, None)
         if batch is not None:
-            self._fail(batch)
+            self.replies.fail(batch)
         self.history.append((instance, header.checksum))
-
-    def _apply_with_hooks(self, value: bytes, batch: Batch) -> None:
-        at = VALUE_BYTES
-        for kind, client, data in batch.hooks:
-            output = client.output if client.alive and not client.closing else None
-            if kind == WRITE_HOOK:
-                run(self.store, value, at, self.time_ms, client.resp, output)
-                at += op_size(value, at)
-            elif output is not None:
-                if kind == READ_HOOK:
-                    run(self.store, data, 0, self.time_ms, client.resp, output)
-                    self.reads += 1
-                else:
-                    output += data
-            self._hooked(client)
-
-    def _fail(self, batch: Batch) -> None:
-        # These operations were definitely not applied.
-        for kind, client, data in batch.hooks:
-            if client.alive and not client.closing:
-                client.output += data if kind == LITERAL_HOOK else ERR_MOVED_ON
-            self._hooked(client)
-
-    def _fail_open(self, batch: Batch) -> None:
-        # As _fail, but a client that still waits for what is in flight is told after that.
-        for _, client, _ in batch.hooks:
-            client.pending -= 1
-        last = self.flights[max(self.flights)] if self.flights else None
-        for kind, client, data in batch.hooks:
-            reply = data if kind == LITERAL_HOOK else ERR_MOVED_ON
-            if client.pending and last is not None:
-                last.hook(LITERAL_HOOK, client, reply)
-                continue
-            if client.alive and not client.closing:
-                client.output += reply
-            client.pending += 1
-            self._hooked(client)
-
-    def _hooked(self, client: Client) -> None:
-        client.pending -= 1
-        client.replies += 1
-        self.touch(client)
-        self.settle(client)
-
-    def settle(self, client: Client) -> None:
-        """Nothing before the client's next request is outstanding any more: it may go on."""
-        if client.pending or client.forwarded or client.outbox_count or not client.alive:
-            return
-        client.batch = None
-        client.hooked_reads = 0
-        client.forward_bytes = 0
-        if client.broken and not client.closing:
-            client.output += client.broken
-            client.closing = True
-            self.touch(client)
-        elif client.blocked:
-            self.queue(client)
 
     def on_role(self) -> None:
         """Mastership began or ended."""
         if self._serving():
             self.elections += 1
             return
-        batch, self.open = self.open, Batch()
-        self._fail_open(batch)
+        self.replies.fail_open(CHANGED)
         holds, self.holds = self.holds, []
         for client in holds:
             if client.holding:
-                self.close(client)
+                self.replies.close(client, CHANGED)
 
     def on_opening(self, walls: list[int]) -> None:
         """A new master's clock starts behind no value, and ahead of the promisers by at most a bound."""
@@ -396,8 +309,9 @@ class Replica:
 
     def answer(self, conn: int, reply: bytes, close: bool = False) -> None:
         client = self.clients[conn]
-        client.output += reply
-        client.replies += 1
+        output = client.say()
+        if output is not None:
+            output += reply
         client.calling = False
         client.closing = client.closing or close
         self.touch(client)
@@ -437,7 +351,7 @@ class Replica:
         if status == BROKEN:
             client.input.clear()
             client.broken = b"-ERR " + parser.error + b"\r\n"
-            self.settle(client)
+            self.replies.settle(client)
             return False
         del client.input[: parser.consumed]
         if status == MORE:
@@ -469,7 +383,7 @@ class Replica:
             return False
         coming = self.log.opening()
         if client.peer and not coming:
-            return self._reply(client, ERR_MOVED_ON)
+            return self._reply(client, ERR_NOT_DONE[CHANGED])
         master = self._master() if not coming and not client.peer else 0
         if master:
             redirect = self.config["redirect"]
@@ -488,8 +402,9 @@ class Replica:
         if client.batch is not None:
             client.batch.hook(LITERAL_HOOK, client, reply)
             return True
-        client.output += reply
-        client.replies += 1
+        output = client.say()
+        assert output is not None  # nothing is executed for a connection that ends
+        output += reply
         self.touch(client)
         return True
 
@@ -501,10 +416,10 @@ class Replica:
             client.batch.hook(READ_HOOK, client, client.data)
         elif is_due(self.store, client.data, 0, self._clock_ms()):
             self.open.force = True
+            self.open.open_at(self.now)
             self.open.hook(READ_HOOK, client, client.data)
         else:
-            run(self.store, client.data, 0, self.time_ms, client.resp, client.output)
-            client.replies += 1
+            run(self.store, client.data, 0, self.time_ms, client.resp, client.say())
             self.reads += 1
             if not client.holding:
                 client.holding = True
@@ -515,11 +430,21 @@ class Replica:
     def _write(self, client: Client) -> bool:
         batch = self.open
         if len(batch.body) >= self.config["batch_bytes"] or self.log.disk.backlog() > DISK_BYTES_HIGH:
-            self.waiting.append(client)
-            return False
+            return self._wait_for_room(client)
+        client.waiting_since = 0
+        batch.open_at(self.now)
         batch.add(client.data)
         batch.hook(WRITE_HOOK, client, b"")
         return True
+
+    def _wait_for_room(self, client: Client) -> bool:
+        # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more.
+        if not client.waiting_since:
+            client.waiting_since = self.now
+        elif self.now - client.waiting_since > self.config["write_timeout_us"]:
+            return self._reply(client, ERR_NOT_DONE[LATE])
+        self.waiting.append(client)
+        return False
 
     def _release_reads(self) -> None:
         """The lease check (PML 5.2): after the reads, with a clock sampled after them, before their replies leave.

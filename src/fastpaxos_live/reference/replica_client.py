@@ -15,8 +15,9 @@ class Client:
     __slots__ = (
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
         "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched",
-        "calling", "broken", "closing", "outbox", "outbox_count", "forward_peer", "forward_seq", "forwarded",
-        "forward_bytes", "forward_at", "received", "reported", "expected", "answered", "shipped", "taken",
+        "calling", "broken", "closing", "reason", "waiting_since", "outbox", "outbox_count", "posted", "forward_peer",
+        "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported", "expected",
+        "answered", "shipped", "taken",
     )
 
     def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:
@@ -45,15 +46,19 @@ class Client:
         self.calling = False  # Python works on a request
         self.broken = b""  # protocol error: the last reply, once all before it are there
         self.closing = False
+        self.reason = 0  # ... why, for the replica that forwards this stream
+        self.waiting_since = 0  # when its writes found no room, 0 since one did
         # Forwarding, at the client's own replica.
         self.outbox = bytearray()  # requests to be forwarded
         self.outbox_count = 0
+        self.posted = False  # in the list of those whose outbox waits for room in the channel
         self.forward_peer = 0  # the stream goes to this replica
         self.forward_seq = 0  # requests forwarded on this stream
         self.forwarded = 0  # of them not answered
         self.forward_bytes = 0
-        self.forward_at = 0  # when the oldest unanswered one may have left
+        self.forward_at = 0  # when the oldest unanswered one may have left, or found no room in the channel
         self.received = 0  # bytes of replies that came on this stream ...
+        self.partial = False  # ... the last of them of a reply that is not whole yet
         self.reported = 0  # ... and of these, what the master was told the client has taken
         # Forwarding: at the master `expected` is the next request's number; at both ends `answered` counts replies.
         self.expected = 0
@@ -61,6 +66,27 @@ class Client:
         # At the master: bytes of replies sent on the stream, and of these, what its client has taken.
         self.shipped = 0
         self.taken = 0
+
+    def say(self) -> bytearray | None:
+        """Where the next reply is written, at once and whole. It is counted here and nowhere else, so that replies and
+        their number can't part. None: the connection ends, and takes no more.
+        """
+        if not self.alive or self.closing:
+            return None
+        self.replies += 1
+        return self.output
+
+    def relay(self, payload: bytes, count: int) -> None:
+        """Replies that another replica wrote: the last bytes of `count` of them, and perhaps more."""
+        self.output += payload
+        self.replies += count
+        self.partial = not count and (self.partial or bool(payload))
+
+    def drop_replies(self) -> None:
+        """Replies that must never be sent; the connection has to end."""
+        self.output.clear()
+        self.replies = 0
+        self.holding = False
 
     def waiting_bytes(self) -> int:
         """Bytes of replies that the client has not taken, here and on their way."""
@@ -70,12 +96,13 @@ class Client:
 class Batch:
     """Operations that will be, or are, one value, and who waits for them."""
 
-    __slots__ = ("body", "count", "hooks", "force", "checksum", "sealed_us")
+    __slots__ = ("body", "count", "hooks", "opened_us", "force", "checksum", "sealed_us")
 
     def __init__(self) -> None:
         self.body = bytearray()
         self.count = 0
         self.hooks: list[tuple[int, Client, bytes]] = []  # kind, client, read operation or literal reply
+        self.opened_us = 0  # when the first of them came
         self.force = False  # seal even without operations: a value that carries the time
         self.checksum = 0  # of the value, once sealed
         self.sealed_us = 0
@@ -83,6 +110,11 @@ class Batch:
     def add(self, operation: bytes) -> None:
         self.body += operation
         self.count += 1
+
+    def open_at(self, now: int) -> None:
+        """Somebody is about to wait for this batch."""
+        if not self.hooks:
+            self.opened_us = now
 
     def hook(self, kind: int, client: Client, data: bytes) -> None:
         """Puts a reply of `client` in line behind everything in this batch."""

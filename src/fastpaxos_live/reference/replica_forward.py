@@ -1,14 +1,17 @@
 """Forwarding: a replica that is not the master passes the requests of a connection on as one numbered stream.
 
 The first request of a stream has number 0, gaps end it, repetitions are ignored, and replies are numbered, too. What
-was sent is never sent again: if a stream ends with requests unanswered, their outcome is unknown.
+was sent is never sent again: if a stream ends with requests unanswered, their outcome is unknown, and the connection
+ends with it. What still waited for room in the channel was not done.
 """
 
 from typing import TYPE_CHECKING
 
-from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX
+from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX, REPLIES_BYTES_MAX
 from .log_frame import FORWARD, HANGUP, REPLIES, TAKEN, Frame
+from .log_machines import REIGN_IDLE
 from .replica_client import Client
+from .replica_replies import CHANGED, CUT_OFF, LATE
 
 if TYPE_CHECKING:
     from .replica import Replica
@@ -21,6 +24,8 @@ class Forwarding:
         self.replica = replica
         self.streams: list[dict[int, Client]] = [{} for _ in range(replica.config["replicas"] + 1)]
         self.virtual: list[Client] = []  # streams with output
+        self.posts: list[Client] = []  # clients whose outbox found the channel full
+        self.leader = 0  # whom this replica followed last, itself included
         self.generation = 0  # numbers the streams that begin here
 
     def forward(self, client: Client, master: int) -> bool:
@@ -34,6 +39,7 @@ class Forwarding:
             client.stream = self.generation << 32 | client.id
             client.forward_peer = master
             client.forward_seq = client.answered = client.received = client.reported = 0
+            client.partial = False
         if busy and client.forward_bytes > FORWARD_BYTES_MAX:
             return False
         args = client.parser.args
@@ -43,23 +49,71 @@ class Forwarding:
         client.forward_bytes += len(request)
         return True
 
-    def send_requests(self, client: Client) -> None:
-        """Sends what `forward` collected."""
-        if not client.outbox_count:
+    def follow(self) -> None:
+        """Ends the streams to a replica that is not followed any more: whatever it still says, another one is master,
+        or is about to be.
+        """
+        log = self.replica.log
+        leader = self.replica.me if log.reign.state != REIGN_IDLE else log.acceptor.master
+        if leader == self.leader:
             return
-        count, payload = client.outbox_count, bytes(client.outbox)
-        client.outbox_count = 0
+        self.leader = leader
+        for _, client in sorted(self.replica.clients.items()):
+            if client.forward_peer not in (0, leader):
+                self._end(client, CHANGED)
+
+    def _end(self, client: Client, reason: int) -> None:
+        # What was sent is unknown, what was not is not done.
+        self.hang_up(client)
+        unsent, client.outbox_count = client.outbox_count, 0
         client.outbox.clear()
-        sent = self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
-            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
-            payload=payload))
-        if not sent:
-            self.replica.lose(client)
+        if client.forwarded:
+            self.replica.replies.lose(client, reason)
+        elif unsent:
+            self.replica.replies.not_done(client, unsent, reason)
+
+    def time_out(self, limit: int) -> None:
+        """Ends the streams that have shown nothing for so long (us)."""
+        for _, client in sorted(self.replica.clients.items()):
+            if (client.forwarded or client.outbox_count) and self.replica.now - client.forward_at > limit:
+                self._end(client, LATE)
+
+    def send_requests(self, client: Client) -> None:
+        """Sends what `forward` collected, as soon as the channel has room."""
+        if not client.outbox_count or client.posted or client.closing:
             return
         if not client.forwarded:
             client.forward_at = self.replica.now
+        self._post(client)
+
+    def _post(self, client: Client) -> None:
+        count = client.outbox_count
+        sent = self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
+            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
+            payload=bytes(client.outbox)))
+        if not sent:
+            client.posted = True
+            self.posts.append(client)
+            return
+        if not client.forwarded:
+            client.forward_at = self.replica.now
+        client.outbox_count = 0
+        client.outbox.clear()
         client.forward_seq += count
         client.forwarded += count
+
+    def send(self) -> None:
+        """What waits for room in the channels is tried once a turn: requests, then replies."""
+        posts, self.posts = self.posts, []
+        for client in posts:
+            client.posted = False
+            if client.alive and not client.closing and client.outbox_count:
+                self._post(client)
+        virtual, self.virtual = self.virtual, []
+        for client in virtual:
+            client.touched = False
+            if client.alive and not client.holding and not self._send_replies(client):
+                self.replica.touch(client)
 
     def must_report(self, client: Client) -> bool:
         """Is it time to tell the master what the client took? It sends OUTPUT_BYTES_MAX ahead of that, no more."""
@@ -108,7 +162,7 @@ class Forwarding:
         if client.stream != frame.extra or not client.alive or client.closing or frame.number < client.expected:
             return
         if frame.number > client.expected:
-            self.replica.close(client)
+            self.replica.replies.close(client, CUT_OFF)
             return
         client.expected += frame.instance
         client.resp = frame.flags
@@ -116,25 +170,26 @@ class Forwarding:
         if not client.blocked and not client.queued:
             self.replica.run(client)
 
-    def send_replies(self) -> None:
-        """Output of the streams goes to the replicas that forward them."""
-        virtual, self.virtual = self.virtual, []
-        for client in virtual:
-            client.touched = False
-            if not client.alive or client.holding or not (client.output or client.closing):
-                continue
+    def _send_replies(self, client: Client) -> bool:
+        # A reply may be long, a frame not: all but the last frame have only bytes. False: the channel is full.
+        while client.alive and (client.output or client.closing):
+            payload = bytes(client.output[:REPLIES_BYTES_MAX])
+            last = len(payload) == len(client.output)
+            count = client.replies if last else 0
+            ends = last and client.closing
+            flags = 1 + client.reason if ends else 0
             sent = self.replica.log.send(client.peer, 1, self.replica.log.frame(
-                REPLIES, number=client.answered, instance=client.replies, flags=int(client.closing),
-                extra=client.stream, payload=bytes(client.output)))
+                REPLIES, number=client.answered, instance=count, sent=client.shipped, flags=flags,
+                extra=client.stream, payload=payload))
             if not sent:
-                self.replica.touch(client)
-                continue
-            client.answered += client.replies
-            client.shipped += len(client.output)
-            client.replies = 0
-            client.output.clear()
-            if client.closing:
+                return False
+            del client.output[: len(payload)]
+            client.shipped += len(payload)
+            client.answered += count
+            client.replies -= count
+            if ends:
                 client.alive = False
+        return True
 
     def _on_replies(self, peer: int, frame: Frame) -> None:
         client = self.replica.clients.get(frame.extra & 0xFFFFFFFF)
@@ -142,22 +197,19 @@ class Forwarding:
             return
         if frame.number < client.answered:
             return
-        if frame.number > client.answered or frame.instance > client.forwarded:
-            self.replica.lose(client)
+        if frame.number > client.answered or frame.sent != client.received or frame.instance > client.forwarded:
+            self._end(client, CUT_OFF)
             return
-        client.output += frame.payload
+        client.relay(frame.payload, frame.instance)
         client.received += len(frame.payload)
-        client.replies += frame.instance
         client.answered += frame.instance
         client.forwarded -= frame.instance
         client.forward_at = self.replica.now
         self.replica.touch(client)
         if frame.flags:
-            client.forward_peer = 0
-            if client.forwarded:
-                self.replica.lose(client)
-                return
-        self.replica.settle(client)
+            client.forward_peer = 0  # it ended the stream: no need to tell it
+            self._end(client, min(frame.flags - 1, CUT_OFF))
+        self.replica.replies.settle(client)
 
     def on_channel_closed(self, peer: int) -> None:
         """Its streams end, in both directions; what was unanswered is unknown."""
@@ -167,5 +219,4 @@ class Forwarding:
         for _, client in sorted(self.replica.clients.items()):
             if client.forward_peer == peer:
                 client.forward_peer = 0
-                if client.forwarded:
-                    self.replica.lose(client)
+                self._end(client, CUT_OFF)

@@ -46,9 +46,9 @@ AROUND = (
         "relay",
     ),
     Mutant(
-        "send held reads when the mastership ends", "replica",
-        "            client.output.clear()  # reads",
-        "            pass  # reads",
+        "send held reads when the mastership ends", "replica_client",
+        "        self.output.clear()\n        self.replies = 0\n        self.holding = False\n",
+        "        self.holding = False\n",
         "relay",
     ),
     Mutant(
@@ -64,13 +64,13 @@ AROUND = (
         "relay",
     ),
     Mutant(
-        "say of an unknown outcome that nothing was done", "replica",
-        "            client.output += ERR_UNKNOWN\n",
-        "            client.output += ERR_MOVED_ON\n",
+        "say of an unknown outcome that nothing was done", "replica_replies",
+        "self._write(client, ERR_UNKNOWN[reason])",
+        "self._write(client, ERR_NOT_DONE[reason])",
         "relay",
     ),
     Mutant(
-        "tell of a failed batch before what is in flight", "replica",
+        "tell of a failed batch before what is in flight", "replica_replies",
         "            if client.pending and last is not None:\n",
         "            if client.pending and last is None:\n",
         "relay",
@@ -132,9 +132,9 @@ AROUND = (
     ),
     Mutant(
         "say that nothing in flight was done when the mastership ends", "replica",
-        "        batch, self.open = self.open, Batch()\n        self._fail_open(batch)\n",
-        "        batch, self.open = self.open, Batch()\n        self._fail_open(batch)\n"
-        "        while self.flights:\n            self._fail(self.flights.popitem()[1])\n",
+        "        self.replies.fail_open(CHANGED)\n",
+        "        self.replies.fail_open(CHANGED)\n"
+        "        while self.flights:\n            self.replies.fail(self.flights.popitem()[1])\n",
         "relay",
     ),
     Mutant(
