@@ -22,6 +22,7 @@ class Plan(StrEnum):
     """Which mix of load and faults is simulated: a different one for each seed, or one kind of trouble."""
 
     SWARM = "swarm"
+    POLITE = "polite"
     RELAY = "relay"
     LOSSY = "lossy"
     RESTART = "restart"
@@ -32,3 +33,8 @@ class Plan(StrEnum):
     DOOMED = "doomed"
     PIECES = "pieces"
     USURP = "usurp"
+    HANG = "hang"
+    LARGE = "large"
+    MIXED = "mixed"
+    CLOCKS = "clocks"
+    CROWD = "crowd"

@@ -22,7 +22,8 @@ DRAWN = {"replicas", "faults", "drift_ppm", "wall_offset_ms"}  # fields of a pla
 EASY: dict[str, Any] = {
     "lossy": False, "loss": 0.0, "repeat": 0.0, "corrupt": 0.0, "delay_tail": 0.0, "split": 0.0, "read_fails": 0.0,
     "delay_us": (30, 200), "turn_us": (0, 20), "disk_us": (80, 300), "boost_us": 600_000_000, "batch_bytes": 1 << 20,
-    "segment_bytes": 1 << 20, "fsync": "always",
+    "segment_bytes": 1 << 20, "fsync": "always", "bandwidth": 0, "slow": (), "lease_percent": (), "windows": (),
+    "batches": (), "redirects": (), "timeouts_us": (), "changes": 0.0,
 }  # fmt: skip
 EASY_AT_EACH = {"drift_ppm": 0, "wall_offset_ms": 0}  # as EASY, of fields with a value for each replica
 TROUBLES = (*EASY, *EASY_AT_EACH)

@@ -61,7 +61,8 @@ class Network:
         self.handshakes = Handshakes(world.cell_id, replicas)
         self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
         self.cut_for_good: set[tuple[int, int]] = set()  # of them, those that nothing unblocks
-        self.bandwidth: dict[tuple[int, int], int] = {}  # bytes a second that a connection has; who is not here: enough
+        self.standing = world.plan.bandwidth  # bytes a second that each connection has for ever; 0: enough
+        self.bandwidth: dict[tuple[int, int], int] = {}  # of those that have less for a while
         self.strangers: dict[int, Hello] = {}  # replica -> who answers at its address, though it is not that replica
         self.live: dict[tuple[int, int, int], Connection] = {}
         self.redials: set[tuple[int, int, int]] = set()  # arranged
@@ -225,7 +226,7 @@ class Network:
     def _send_stream(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.closed:
             return
-        if self.bandwidth and (conn.other(receiver), receiver) in self.bandwidth:
+        if self.standing or self.bandwidth and (conn.other(receiver), receiver) in self.bandwidth:
             queue = conn.queued[receiver]
             queue.append((data, damaged))
             if len(queue) == 1:
@@ -242,7 +243,7 @@ class Network:
 
     def _transmit(self, conn: Connection, receiver: int, queue: deque[Piece]) -> None:
         # The first of the queue takes its time to leave.
-        rate = self.bandwidth[conn.other(receiver), receiver]
+        rate = self.bandwidth.get((conn.other(receiver), receiver), self.standing)
         self.world.after(len(queue[0][0]) * 1_000_000 // rate, self._transmitted, conn, receiver, queue)
 
     def _transmitted(self, conn: Connection, receiver: int, queue: deque[Piece]) -> None:
@@ -327,12 +328,14 @@ class Network:
 
     def slow(self, pairs: Collection[tuple[int, int]], rate: int) -> None:
         """From the first to the second of each pair each connection has `rate` bytes a second."""
-        self.bandwidth.update(dict.fromkeys(pairs, rate))
+        self.bandwidth.update(dict.fromkeys(pairs, min(rate, self.standing or rate)))
 
     def unslow(self, pairs: Collection[tuple[int, int]]) -> None:
-        """The pairs have enough bandwidth again; what waited for it is on its way."""
+        """The pairs have as much bandwidth again as before; where that is enough, what waited is on its way."""
         for pair in pairs:
             self.bandwidth.pop(pair, None)
+        if self.standing:
+            return  # what leaves next does so at that rate
         for _, conn in sorted(self.live.items()):
             for receiver in (conn.low, conn.high):
                 if (conn.other(receiver), receiver) not in self.bandwidth:

@@ -6,6 +6,7 @@ makes the process stop inside a turn, a pause between two.
 
 from collections.abc import Callable
 from copy import deepcopy
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from .._api import Config, Replica
@@ -16,6 +17,7 @@ from . import trace as t
 from .check import Violation
 from .disk import Died, Disk
 from .network import Connection
+from .plan import draw_settings
 from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Node:
         self.kernel = 0  # starts of the machine so far
         self.disk = Disk(f"disk{id}")
         self.disk_slow_until = 0
+        self.disk_hung_at = self.disk_hangs_until = 0  # no operation ends from then until then
+        self.writing_since = 0  # true time
         self.storage: Any = None  # a Storage while it runs
         self.writing: tuple[int, bytes, bool] | None = None  # the group under way: position, bytes, must be synced
         self.syncing = False  # the end of an interval is arranged
@@ -53,11 +57,15 @@ class Node:
         self.rate = PPM + world.plan.drift_ppm[id - 1]  # ticks of the own clock in a true second
         self.boot_offset = random.randrange(1, 1 << 40)
         self.wall_offset_ms = world.plan.wall_offset_ms[id - 1]
+        self.wall_ahead_ms = self.wall_behind_ms = 0  # as wrong as it ever was
+        self.set_wall(self.wall_offset_ms)
+        self.settings = world.plan.settings(id)
         self.paused_until = 0
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
-        self.turn_us = world.plan.turn_us
+        self.slow = world.plan.slow[id - 1] if world.plan.slow else 1
+        self.turn_us = world.plan.turn_us[0] * self.slow, world.plan.turn_us[1] * self.slow
         self.note = world.trace.event
         self.down_for_good = False
         self._reset()
@@ -83,6 +91,12 @@ class Node:
     def wall_ms(self) -> int:
         """The own wall clock now."""
         return WALL_MS + self.world.now // 1000 + self.wall_offset_ms
+
+    def set_wall(self, offset_ms: int) -> None:
+        """The own wall clock is so wrong from now on."""
+        self.wall_offset_ms = offset_ms
+        self.wall_ahead_ms = max(self.wall_ahead_ms, offset_ms)
+        self.wall_behind_ms = max(self.wall_behind_ms, -offset_ms)
 
     def true_us(self, boot_us: int) -> int:
         """True time at which the own clock reaches `boot_us`."""
@@ -124,7 +138,11 @@ class Node:
         if self.core is not None or self.refused or self.down_for_good:
             return
         world = self.world
+        if world.now < self.disk_hangs_until:
+            world.at(self.disk_hangs_until, self.start)
+            return
         self.boots += 1
+        self._change_settings()
         found = self._recover()
         if found is None:
             self.disk.release()
@@ -138,11 +156,23 @@ class Node:
         core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
         view = world.check.views[self.id]
-        view.quiet_until = boot + world.plan.lease_us
+        view.quiet_until = boot + self.lease_us
         self._look(boot)
         view.recovered = view.promised
         world.network.start(self.id)
         self._schedule_now()
+
+    @property
+    def lease_us(self) -> int:
+        """As this replica grants it."""
+        return self.world.plan.lease_us * self.settings.lease_percent // 100
+
+    def _change_settings(self) -> None:
+        plan = self.world.plan
+        if plan.changes and self.starts:
+            random = Random(f"{self.world.seed} settings {self.id} {self.boots}")
+            if random.random() < plan.changes:
+                self.settings = draw_settings(random, plan.lease_us)
 
     def _recover(self) -> Recovery | None:
         # As the server does it. None: it does not start, perhaps not yet.
@@ -208,14 +238,16 @@ class Node:
         world.check.revived(self.id, entries, core.glance())
 
     def _config(self, incarnation: int) -> Config:
-        world, plan = self.world, self.world.plan
+        world, plan, own = self.world, self.world.plan, self.settings
+        percent = own.lease_percent
         return Config(
             cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=incarnation,
             seed=world.random.getrandbits(64),
             clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
-            lease_us=plan.lease_us, lease_master_us=plan.lease_master_us, beat_us=plan.beat_us, boost_us=plan.boost_us,
-            election_us=plan.election_us, window=plan.window, batch_bytes=plan.batch_bytes, value_bytes_max=1 << 20,
-            wait_master_us=plan.wait_master_us, write_timeout_us=plan.write_timeout_us, redirect=plan.redirect,
+            lease_us=self.lease_us, lease_master_us=plan.lease_master_us * percent // 100,
+            beat_us=plan.beat_us * percent // 100, boost_us=plan.boost_us, election_us=plan.election_us,
+            window=own.window, batch_bytes=own.batch_bytes, value_bytes_max=plan.value_bytes_max,
+            wait_master_us=plan.wait_master_us, write_timeout_us=own.write_timeout_us, redirect=own.redirect,
         )  # fmt: skip
 
     def crash(self) -> None:
@@ -223,6 +255,12 @@ class Node:
         if self.core is not None:
             left = self._leave_write()
             self._die(left)
+
+    def hang_disk(self, until: int) -> None:
+        """No operation on the disk ends before that true time."""
+        if self.world.now >= self.disk_hangs_until:
+            self.disk_hung_at = self.world.now
+        self.disk_hangs_until = max(self.disk_hangs_until, until)
 
     def power_off(self) -> None:
         """The machine goes down: what was not synced is perhaps not there. Its clock begins again."""
@@ -535,14 +573,18 @@ class Node:
                 f"{'a' if self.writing else 'no'} write is under way"
             )
         self.writing = position, data, must_sync
+        self.writing_since = world.now
         low, high = world.plan.disk_us
-        delay = low + int(world.random.random() * (high - low))
+        delay = self.slow * (low + int(world.random.random() * (high - low)))
         if world.now < self.disk_slow_until:
             delay += int(world.random.random() * 1_000_000)
         world.after(delay, self._written, self.boots)
 
     def _written(self, boots: int) -> None:
         if boots != self.boots or self.writing is None:
+            return
+        if self.world.now < self.disk_hangs_until:
+            self.world.at(self.disk_hangs_until, self._written, boots)
             return
         position, data, must_sync = self.writing
         end = position + len(data)
@@ -567,6 +609,9 @@ class Node:
     def _sync(self, boots: int) -> None:
         if boots != self.boots or self.core is None:
             return
+        if self.world.now < self.disk_hangs_until:
+            self.world.at(self.disk_hangs_until, self._sync, boots)
+            return
         self.syncing = False
         try:
             self.storage.sync()
@@ -581,7 +626,8 @@ class Node:
             if fails:
                 world.count("read_fails")
             data = b"" if fails else self._pread(position, length)
-            self.read_at = max(self.read_at, world.now + 100 + int(400 * world.random.random()))
+            took = self.slow * (100 + int(400 * world.random.random()))
+            self.read_at = max(self.read_at, self.disk_hangs_until, world.now + took)
             world.at(self.read_at, self._was_read, self.boots, position, data)
 
     def _pread(self, position: int, length: int) -> bytes:

@@ -6,16 +6,25 @@ some have all of them.
 
 from dataclasses import dataclass, replace
 from random import Random
+from typing import NamedTuple
 
 from .faults import DAMAGE, KINDS
+from .faults.process import WRONG_MS
 
 # Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
 LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000), (600_000, 500_000, 50_000, 200_000))
 
 FAULTS = tuple(KINDS)
-MENDED = tuple(kind for kind in FAULTS if kind not in DAMAGE)  # what leaves a replica as it was
+HARSH = frozenset(("disk_hang", "wall_wrong"))  # not in the polite mix
 
 DRIFT_SMALL_PPM = 200  # what quartz does
+
+POLITE_CELLS = {1: 12, 3: 70, 5: 16, 7: 2}  # sizes and how often each is drawn
+CELLS = {1: 11, 2: 5, 3: 66, 5: 14, 7: 3, 9: 1}
+LEASE_PERCENTS = (50, 100, 200)  # of the plan's lease times, where replicas differ
+WINDOWS = (1, 2, 4, 16)
+BATCHES = (1 << 20, 1 << 20, 400, 80)
+SLOW = 10  # so many times slower is a slow replica
 
 
 def drift_bound_ppm(lease_us: int, lease_master_us: int) -> int:
@@ -23,6 +32,16 @@ def drift_bound_ppm(lease_us: int, lease_master_us: int) -> int:
     clock so fast: lease_master / (1 - drift) <= lease / (1 + drift).
     """
     return 1_000_000 * (lease_us - lease_master_us) // (lease_us + lease_master_us)
+
+
+class Settings(NamedTuple):
+    """What replicas of one cell may differ in, as one of them has it."""
+
+    lease_percent: int  # of the plan's lease times
+    window: int
+    batch_bytes: int
+    redirect: int
+    write_timeout_us: int
 
 
 @dataclass(slots=True)
@@ -62,6 +81,16 @@ class Plan:
     faults: dict[str, int]  # kind -> mean time between two
     drift_ppm: tuple[int, ...]  # rate error of each replica's clock, at the start
     wall_offset_ms: tuple[int, ...]
+    value_bytes_max: int = 1 << 20  # the largest argument of a request
+    bandwidth: int = 0  # bytes a second that each connection between replicas has each way; 0: enough
+    # Of each replica; () where all are alike.
+    slow: tuple[int, ...] = ()  # so many times the plan's times its turns and its disk take
+    lease_percent: tuple[int, ...] = ()  # of the plan's lease times
+    windows: tuple[int, ...] = ()
+    batches: tuple[int, ...] = ()  # batch_bytes
+    redirects: tuple[int, ...] = ()
+    timeouts_us: tuple[int, ...] = ()  # write_timeout_us
+    changes: float = 0.0  # how often a replica starts with other settings than before
 
     @property
     def drift_bound_ppm(self) -> int:
@@ -69,15 +98,47 @@ class Plan:
         return drift_bound_ppm(self.lease_us, self.lease_master_us)
 
     @property
+    def lease_us_max(self) -> int:
+        """The longest that any replica has or may get."""
+        return self.lease_us * max((*self.lease_percent, *(LEASE_PERCENTS if self.changes else ()), 100)) // 100
+
+    def settings(self, replica: int) -> Settings:
+        """What `replica` starts with."""
+        def own(values: tuple[int, ...], common: int) -> int:
+            return values[replica - 1] if values else common
+
+        return Settings(
+            own(self.lease_percent, 100), own(self.windows, self.window), own(self.batches, self.batch_bytes),
+            own(self.redirects, self.redirect), own(self.timeouts_us, self.write_timeout_us))
+
+    @property
     def sync_us(self) -> int:
         """Time between two syncs of the log under the policy "interval", else 0."""
         return int(self.fsync.partition(":")[2] or 0) * 1000
 
 
+def draw_settings(random: Random, lease_us: int) -> Settings:
+    """Other settings for a replica of a cell with such leases."""
+    return Settings(
+        random.choice(LEASE_PERCENTS), random.choice(WINDOWS), random.choice(BATCHES), random.choice((0, 0, 1, 2)),
+        random.choice((2 * lease_us, 1_000_000, 2_000_000)))
+
+
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
+    return _harden(random, _draw_mix(random, CELLS, FAULTS))
+
+
+def polite_plan(random: Random) -> Plan:
+    """As `draw_plan`, without what stands against a replica all the time: all are alike, and clocks are wrong by hours
+    at most.
+    """
+    return _draw_mix(random, POLITE_CELLS, tuple(kind for kind in FAULTS if kind not in HARSH))
+
+
+def _draw_mix(random: Random, cells: dict[int, int], kinds: tuple[str, ...]) -> Plan:
     lease, lease_master, beat, election = random.choice(LEASES)
-    replicas = random.choices((1, 3, 5, 7), (12, 70, 16, 2))[0]
+    replicas = random.choices(tuple(cells), tuple(cells.values()))[0]
     lossy = random.random() < 0.4
     offset = random.choice((0, 20, 1000, 3_600_000))
     pipeline = random.choice((1, 3, 6, 16))
@@ -88,8 +149,8 @@ def draw_plan(random: Random) -> Plan:
         beat_us=beat,
         boost_us=random.choice((3 * beat, 5 * lease, 600_000_000)),
         election_us=election,
-        window=random.choice((1, 2, 4, 16)),
-        batch_bytes=random.choice((1 << 20, 1 << 20, 400, 80)),
+        window=random.choice(WINDOWS),
+        batch_bytes=random.choice(BATCHES),
         redirect=random.choice((0, 0, 1, 2)),
         wait_master_us=random.choice((lease, 4 * lease, 2_000_000)),
         write_timeout_us=random.choice((2 * lease, 1_000_000, 2_000_000)),
@@ -112,20 +173,64 @@ def draw_plan(random: Random) -> Plan:
         segment_bytes=random.choice((16 << 10, 64 << 10, 1 << 20)),
         fsync=random.choices(("always", "interval:50", "never"), (8, 1, 1))[0],
         doomed=False,
-        faults=_draw_faults(random, lease),
+        faults=_draw_faults(random, lease, kinds),
         drift_ppm=_draw_drift(random, replicas, drift_bound_ppm(lease, lease_master)),
         wall_offset_ms=tuple(random.randint(-offset, offset) for _ in range(replicas)),
     )
 
 
-def _draw_faults(random: Random, lease_us: int) -> dict[str, int]:
+def _harden(random: Random, plan: Plan) -> Plan:
+    # Each of these seldom, so that most runs are cheap and show the rest.
+    lease = plan.lease_us
+    if random.random() < 0.1:
+        plan = replace(plan, wall_offset_ms=_draw_wrong(random, plan.wall_offset_ms))
+    if random.random() < 0.1:
+        plan = replace(plan, slow=_draw_slow(random, plan.replicas))
+    if random.random() < 0.15:
+        plan = _differ(random, plan)
+    if random.random() < 0.05:
+        plan = replace(plan, delay_us=(lease // 16, lease // 6))
+    if random.random() < 0.1 and not plan.lossy:
+        plan = replace(plan, bandwidth=100_000 if plan.value_bytes < 100 else 2_000_000)
+    return plan
+
+
+def _minority(random: Random, replicas: int) -> list[int]:
+    # Indices of some of a cell, at most so many as may fail.
+    most = (replicas - 1) // 2
+    return random.sample(range(replicas), random.randint(1, most)) if most else []
+
+
+def _draw_wrong(random: Random, offsets: tuple[int, ...]) -> tuple[int, ...]:
+    # Wall clocks wrong by days and years, of a minority, and seldom of any.
+    some = range(len(offsets)) if random.random() < 0.1 else _minority(random, len(offsets))
+    wrong = {at: random.choice((-1, 1)) * random.choice(WRONG_MS) for at in some}
+    return tuple(offset + wrong.get(at, 0) for at, offset in enumerate(offsets))
+
+
+def _draw_slow(random: Random, replicas: int) -> tuple[int, ...]:
+    some = _minority(random, replicas)
+    return tuple(SLOW if at in some else 1 for at in range(replicas))
+
+
+def _differ(random: Random, plan: Plan) -> Plan:
+    # Each replica has settings of its own, and half of the time they change at restarts.
+    drawn = [draw_settings(random, plan.lease_us) for _ in range(plan.replicas)]
+    percents, windows, batches, redirects, timeouts = map(tuple, zip(*drawn, strict=True))
+    return replace(
+        plan, lease_percent=percents, windows=windows, batches=batches, redirects=redirects, timeouts_us=timeouts,
+        changes=random.choice((0.0, 0.5)),
+    )  # fmt: skip
+
+
+def _draw_faults(random: Random, lease_us: int, known: tuple[str, ...]) -> dict[str, int]:
     style = random.random()
     if style < 0.05:
         kinds: tuple[str, ...] = ()
     elif style < 0.25:
-        kinds = (random.choice(FAULTS),)
+        kinds = (random.choice(known),)
     else:
-        kinds = tuple(kind for kind in MENDED if random.random() < 0.35)
+        kinds = tuple(kind for kind in known if kind not in DAMAGE and random.random() < 0.35)
     unit = lease_us * max(4, 2 * len(kinds)) // 2
     faults = {kind: random.choice((unit, 2 * unit, 4 * unit)) for kind in kinds}
     if random.random() < 0.25:  # seldom: a replica that is down to the end leaves less to happen to the others
@@ -148,7 +253,7 @@ def relay_plan(random: Random) -> Plan:
     """
     window, pipeline = random.choice(((16, 2), (1, 8)))
     return replace(
-        draw_plan(random), replicas=3, lease_us=120_000, lease_master_us=100_000, beat_us=15_000, election_us=50_000,
+        polite_plan(random), replicas=3, lease_us=120_000, lease_master_us=100_000, beat_us=15_000, election_us=50_000,
         window=window, batch_bytes=80, redirect=0, wait_master_us=240_000, write_timeout_us=480_000, clients=7,
         readers=3, pipeline=pipeline, think_us=4000, keys=2, value_bytes=0,
         delay_us=random.choice(((30, 200), (500, 6000))), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0,
@@ -211,7 +316,7 @@ def aimed_plan(random: Random) -> Plan:
 def disk_plan(random: Random) -> Plan:
     """Everything that can go wrong with disks, in small files, and little else."""
     return replace(
-        draw_plan(random), segment_bytes=16 << 10, value_bytes=random.choice((0, 3000)), disk_us=(200, 4000),
+        polite_plan(random), segment_bytes=16 << 10, value_bytes=random.choice((0, 3000)), disk_us=(200, 4000),
         faults={
             "power": 600_000, "sync_error": 800_000, "write_error": 1_500_000, "disk_full": 2_000_000,
             "crash_writing": 800_000, "crash_starting": 800_000, "pause": 1_000_000, random.choice(DAMAGE): 2_000_000,
@@ -235,8 +340,56 @@ def usurp_plan(random: Random) -> Plan:
     )  # fmt: skip
 
 
+def hang_plan(random: Random) -> Plan:
+    """Disks hang, one after the other, that of the master mostly, and hardly anything else goes wrong."""
+    plan = polite_plan(random)
+    return replace(
+        plan, disk_us=(200, 2000), delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, corrupt=0.0,
+        turn_us=(0, 20), boost_us=600_000_000, faults={"disk_hang": 1_500_000},
+    )  # fmt: skip
+
+
+def large_plan(random: Random) -> Plan:
+    """Few and large values on slow links: what a candidate has to take over needs several leases on its way."""
+    lease, lease_master, beat, election = LEASES[0]
+    size = random.choice((64 << 10, 256 << 10))
+    return replace(
+        relay_plan(random), lease_us=lease, lease_master_us=lease_master, beat_us=beat, election_us=election, window=16,
+        batch_bytes=size // 2, value_bytes=size, clients=3, readers=0, pipeline=2, think_us=200_000, keys=4,
+        write_timeout_us=2_000_000, wait_master_us=2_000_000, segment_bytes=4 << 20,
+        bandwidth=size * 1_000_000 // (lease // 3), boost_us=600_000_000, faults={"relay": 1_000_000},
+    )  # fmt: skip
+
+
+def mixed_plan(random: Random) -> Plan:
+    """As `relay_plan`, with settings that differ and change at restarts."""
+    plan = replace(_differ(random, relay_plan(random)), changes=0.5)
+    return replace(plan, faults={"relay": 100_000, "crash": 500_000, "quick_restart": 500_000})
+
+
+def clocks_plan(random: Random) -> Plan:
+    """As `relay_plan`, with wall clocks that are wrong by days and years."""
+    plan = replace(relay_plan(random), replicas=random.choice((2, 3, 3, 5)))
+    right = (0,) * plan.replicas
+    faults = {"relay": 200_000, "crash": 500_000}
+    if random.random() < 0.5:
+        return replace(plan, drift_ppm=right, wall_offset_ms=right, faults=faults | {"wall_wrong": 300_000})
+    return replace(plan, drift_ppm=right, wall_offset_ms=_draw_wrong(random, right), faults=faults)
+
+
+def crowd_plan(random: Random) -> Plan:
+    """Cells of seven and nine, with a slow minority, and frames that arrive twice."""
+    replicas = random.choice((7, 9))
+    return replace(
+        relay_plan(random), replicas=replicas, clients=3, readers=1, think_us=20_000, lossy=True, repeat=0.5, loss=0.02,
+        slow=_draw_slow(random, replicas), drift_ppm=(0,) * replicas, wall_offset_ms=(0,) * replicas,
+        faults={"relay": 200_000, "crash": 500_000, "disk_hang": 1_000_000},
+    )  # fmt: skip
+
+
 PLANS = {
-    "swarm": draw_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
+    "swarm": draw_plan, "polite": polite_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan, "boost": boost_plan,
     "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan, "pieces": pieces_plan,
-    "usurp": usurp_plan,
+    "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan, "clocks": clocks_plan,
+    "crowd": crowd_plan,
 }  # fmt: skip

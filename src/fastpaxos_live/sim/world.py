@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import cast
 
 from .._api import Config, Replica
+from ..reference.replica import CLOCK_BOUND_MS
 from .check import CellCheck, Violation
 from .clients import Client
 from .faults.lasting import LASTING, draw_broken, pairs_cut, start_flapping
@@ -82,7 +83,6 @@ class World:
         self.elected: list[tuple[int, int]] = []  # when a replica began to serve, and which
         self.broken: dict[int, str] = {}  # replicas that stay broken when the faults end, and how
         self.drift_ppm_max = max(map(abs, self.plan.drift_ppm))
-        self.wall_error_ms = max(self.plan.wall_offset_ms) - min(self.plan.wall_offset_ms)
         self.history: list[Request] = []
         self.written: list[list[bytes]] = [[] for _ in range(self.plan.replicas + 1)]  # by id: groups for the disk
         self.trace = Trace(show, rows)
@@ -192,12 +192,12 @@ class World:
             self.faults.note(f"{LASTING}#{replica}", kind)
             if kind == "flapping":
                 start_flapping(self, random, replica)
-            self.end = max(self.end, self.heal_at + WATCH_LEASES * self.plan.lease_us)
+            self.end = max(self.end, self.heal_at + WATCH_LEASES * self.plan.lease_us_max)
 
     def _check_churn(self) -> None:
         # A minority that is broken must not disturb the others: they keep their master. One of it that is master, loses
         # that and comes back disturbs nobody.
-        settled = self.heal_at + SETTLE_LEASES * self.plan.lease_us
+        settled = self.heal_at + SETTLE_LEASES * self.plan.lease_us_max
         changes = sum(time > settled and replica not in self.broken for time, replica in self.elected)
         if changes > CHANGES_MAX:
             raise Violation(f"the mastership changed {changes} times since {settled / 1e6:.6f}, when it was settled")
@@ -249,16 +249,22 @@ class World:
         return None
 
     def _clocks(self) -> Clocks:
+        # A majority's clocks say how far ahead the time in force may be; a minority's don't count, but for the bound
+        # to which a new master's own clock is believed.
         plan = self.plan
-        jumps = self.wall_error_ms - (max(plan.wall_offset_ms) - min(plan.wall_offset_ms))
+        ahead = sorted((node.wall_ahead_ms for node in self.nodes[1:]), reverse=True)
+        agreed = ahead[plan.replicas // 2]
         return Clocks(
             wall_ms=WALL_MS,
-            ahead_ms=max(plan.wall_offset_ms) + jumps,
-            behind_ms=jumps - min(plan.wall_offset_ms),
+            ahead_ms=min(ahead[0], agreed + CLOCK_BOUND_MS),
+            behind_ms=max(node.wall_behind_ms for node in self.nodes[1:]),
             drift_ppm=self.drift_ppm_max,
-            late_us=plan.write_timeout_us * 11 // 10 + 3 * plan.lease_us,
+            late_us=max(plan.write_timeout_us, *plan.timeouts_us, 2_000_000 if plan.changes else 0) * 11 // 10
+            + 3 * plan.lease_us_max,
         )
 
     def _expiry_error_us(self) -> int:
         # The time in force may run ahead of true time by the spread of the wall clocks, and by drift since the start.
-        return 2 * self.wall_error_ms * 1000 + self.now * 2 * self.drift_ppm_max // 1_000_000 + 20_000
+        clocks = self._clocks()
+        wall_error_ms = clocks.ahead_ms + clocks.behind_ms
+        return 2 * wall_error_ms * 1000 + self.now * 2 * self.drift_ppm_max // 1_000_000 + 20_000

@@ -9,6 +9,7 @@ from errno import EIO, ENOSPC
 from typing import TYPE_CHECKING
 
 from ...log.segments import SEGMENT_HEADER_BYTES, file_name, file_number
+from ..check import Violation
 from ..disk import Died
 from .occasion import Fault, Occasion
 from .unhandled import UNHANDLED
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ..node import Node
 
 CHANGES = ("write", "sync", "create", "rename", "unlink", "sync_directory")
+STALL_US, STALL_LEASES = 1_000_000, 4  # a write under way for so long, whichever is longer, ends a mastership ...
+END_LEASES = 2  # ... so much later
+MOVE_LEASES = 30  # until another one has begun: elections may be vain
 OPERATIONS_MAX = 60  # of a start on a long log
 
 
@@ -238,6 +242,48 @@ def disk_full(o: Occasion) -> str | None:
     return f"replica {node.id} until {until} us"
 
 
+def disk_hang(o: Occasion) -> str:
+    """Nothing that the disks of one replica, of a majority or of all are asked to do ends for a while; no error."""
+    world, plan = o.world, o.world.plan
+    who = o.random.choice(("one", "one", "majority", "all"))
+    nodes = o.nodes()
+    o.random.shuffle(nodes)
+    nodes = [o.target()] if who == "one" else nodes[: plan.replicas // 2 + 1] if who == "majority" else nodes
+    time = o.random.choice((o.leases(0.5, 4), o.leases(4, 30), plan.write_timeout_us + o.leases(2, 10)))
+    until = min(world.now + time, world.heal_at)
+    for node in nodes:
+        node.hang_disk(until)
+    if who == "one" and nodes[0].serving and plan.replicas > 2 and set(plan.faults) == {"disk_hang"}:
+        world.at(world.now, _must_move, o, nodes[0], until)
+    return f"of {sorted(node.id for node in nodes)} until {until} us"
+
+
+def _must_move(o: Occasion, node: "Node", until: int) -> None:
+    # The others can write, and everybody can talk: a master that waits for its disk leaves it to one of them.
+    world = o.world
+    if not _only_that(o, node) or node.writing is None or world.now >= until:
+        return
+    if not node.serving:
+        world.after(MOVE_LEASES * world.plan.lease_us_max, _moved, o, node)
+        return
+    since = max(node.writing_since, node.disk_hung_at)
+    due = since + max(STALL_US, STALL_LEASES * node.lease_us) + END_LEASES * node.lease_us
+    if world.now > due:
+        raise Violation(f"replica {node.id} is master, though its disk hangs since {since / 1e6:.6f} and others' don't")
+    world.after(node.lease_us, _must_move, o, node, until)
+
+
+def _moved(o: Occasion, node: "Node") -> None:
+    if _only_that(o, node) and o.master() is None:
+        raise Violation(f"nobody is master, though nothing hangs but the disk of replica {node.id}")
+
+
+def _only_that(o: Occasion, node: "Node") -> bool:
+    # Is this fault the last one, and did no other disk hang with that of the node?
+    happened = o.world.faults.happened
+    return happened[-1].name == o.name and all(other.disk_hangs_until <= node.disk_hung_at for other in o.others(node))
+
+
 def crash_writing(o: Occasion) -> str | None:
     """A process dies in one of its next operations on files."""
     node = _untroubled(o)
@@ -272,5 +318,5 @@ def _start_and_die(o: Occasion, node: "Node", times: int) -> None:
 
 DAMAGE: tuple[Fault, ...] = (rot, lost_file, emptied_file, emptied_dir, old_file)
 KINDS: tuple[Fault, ...] = (
-    power, *DAMAGE, write_error, sync_error, disk_full, crash_writing, crash_starting,
+    power, *DAMAGE, write_error, sync_error, disk_full, disk_hang, crash_writing, crash_starting,
 )  # fmt: skip

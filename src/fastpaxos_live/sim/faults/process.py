@@ -1,5 +1,6 @@
 """Processes that die, stand still or have a wrong clock."""
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from .occasion import Fault, Occasion, both_ways
@@ -8,6 +9,9 @@ if TYPE_CHECKING:
     from ..node import Node
 
 WALL_JUMPS_MS = (-3_600_000, -5_000, -100, 100, 5_000, 3_600_000)
+DAY_MS = 86_400_000
+WRONG_MS = (DAY_MS, 400 * DAY_MS, 19_600 * DAY_MS)  # somebody mistakes the day, the year, or it begins at 1970 again
+MAJORITY_WRONG = 0.1  # of the runs in which wall clocks are set wrong by days: any of them may be
 
 
 def _kill(o: Occasion, node: "Node") -> None:
@@ -93,9 +97,23 @@ def slow_disk(o: Occasion) -> str:
 def wall_jump(o: Occasion) -> str:
     """Somebody sets a wall clock."""
     node, jump = o.target(), o.random.choice(WALL_JUMPS_MS)
-    node.wall_offset_ms += jump
-    o.world.wall_error_ms += abs(jump)
+    node.set_wall(node.wall_offset_ms + jump)
     return f"replica {node.id} by {jump} ms"
+
+
+def wall_wrong(o: Occasion) -> str | None:
+    """Somebody mistakes the day or the year, mostly at one of a minority that stays the same."""
+    world = o.world
+    shared = Random(f"{world.seed} wall_wrong")  # of all such faults of the run
+    replicas = world.plan.replicas
+    any_of_them = shared.random() < MAJORITY_WRONG
+    victims = shared.sample(range(1, replicas + 1), replicas if any_of_them else (replicas - 1) // 2)
+    if not victims:
+        return None
+    node = world.nodes[o.random.choice(victims)]
+    offset = o.random.choice((-1, 0, 1)) * o.random.choice(WRONG_MS)
+    node.set_wall(world.plan.wall_offset_ms[node.id - 1] + offset)
+    return f"replica {node.id} is {offset} ms off"
 
 
 def drift(o: Occasion) -> str:
@@ -107,5 +125,5 @@ def drift(o: Occasion) -> str:
 
 
 KINDS: tuple[Fault, ...] = (
-    crash, crash_sending, crash_all, quick_restart, pause, stall, slow_disk, wall_jump, drift,
+    crash, crash_sending, crash_all, quick_restart, pause, stall, slow_disk, wall_jump, wall_wrong, drift,
 )  # fmt: skip
