@@ -352,12 +352,13 @@ def hang_plan(random: Random) -> Plan:
 def large_plan(random: Random) -> Plan:
     """Few and large values on slow links: what a candidate has to take over needs several leases on its way."""
     lease, lease_master, beat, election = LEASES[0]
-    size = random.choice((64 << 10, 256 << 10))
+    size = random.choice((64 << 10, 64 << 10, 64 << 10, 256 << 10))
     return replace(
         relay_plan(random), lease_us=lease, lease_master_us=lease_master, beat_us=beat, election_us=election, window=16,
-        batch_bytes=size // 2, value_bytes=size, clients=3, readers=0, pipeline=2, think_us=200_000, keys=4,
+        batch_bytes=size // 2, value_bytes=size, clients=6, readers=0, pipeline=3, think_us=50_000, keys=4,
         write_timeout_us=2_000_000, wait_master_us=2_000_000, segment_bytes=4 << 20,
-        bandwidth=size * 1_000_000 // (lease // 3), boost_us=600_000_000, faults={"relay": 1_000_000},
+        bandwidth=size * 1_000_000 // (lease // random.choice((2, 4))), boost_us=600_000_000,
+        faults={"relay": 1_000_000},
     )  # fmt: skip
 
 
