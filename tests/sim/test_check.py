@@ -6,7 +6,18 @@ from random import Random
 import pytest
 
 from fastpaxos_live.reference.log_disk import LogDisk
-from fastpaxos_live.reference.log_frame import ACCEPT, ACK, BEAT, ENTRY, LEARN, PROMISE, PROMISED, PROPOSE, frame_encode
+from fastpaxos_live.reference.log_frame import (
+    ACCEPT,
+    ACK,
+    BEAT,
+    ECHO,
+    ENTRY,
+    LEARN,
+    PROMISE,
+    PROMISED,
+    PROPOSE,
+    frame_encode,
+)
 from fastpaxos_live.sim import linear
 from fastpaxos_live.sim.check import CellCheck, Violation
 from fastpaxos_live.sim.chosen import Chosen
@@ -345,8 +356,8 @@ def test_committed_and_not_chosen(cell):
 
 
 # --- frames and write groups
-def frame(kind, number, instance=0, mark=0, extra=0):
-    return kind, 1, 0, 64, 1, number, instance, mark, 0, extra
+def frame(kind, number, instance=0, mark=0, extra=0, sent=0):
+    return kind, 1, 0, 64, 1, number, instance, mark, sent, extra
 
 
 def group(promised, *frames):
@@ -418,6 +429,28 @@ def test_silence_after_a_start(cell):
     cell.sent(1, [frame(PROMISE, 1)], boot_us=240)
     with pytest.raises(Violation, match="silence"):
         cell.sent(1, [frame(PROMISE, 2)], boot_us=250)
+
+
+@pytest.mark.parametrize("kind", [ECHO, ACK])
+def test_a_promise_while_a_master_may_rely_on_an_answer(kind):
+    now, first, second = 0, 1 << 24 | 2 << 16, 2 << 24 | 3 << 16
+    cell = CellCheck(3, lambda master, sent: (sent + 100 - now) * (master == 2))
+    cell.sent(1, [frame(kind, first, sent=40), frame(ECHO, first, sent=30)], boot_us=10)
+    cell.views[1].begin(quiet_until=0)  # it dies, and has forgotten
+    cell.durable(1, group(second, (PROMISED, second, 0, 0)))
+    now = 139
+    with pytest.raises(Violation, match="replica 2 may rely on its answer for 1 us more"):
+        cell.sent(1, [frame(PROMISE, second)], boot_us=20)
+    now = 140
+    cell.sent(1, [frame(PROMISE, second)], boot_us=20)
+
+
+def test_a_promise_to_the_master_that_relies_on_it():
+    number = 2 << 24 | 2 << 16
+    cell = CellCheck(3, lambda master, sent: 100)
+    cell.sent(1, [frame(ECHO, 1 << 24 | 2 << 16, sent=40)], boot_us=10)
+    cell.durable(1, group(number, (PROMISED, number, 0, 0)))
+    cell.sent(1, [frame(PROMISE, number)], boot_us=20)
 
 
 def promise(cell, replica, number, mark, shown=()):

@@ -10,13 +10,13 @@ from fastpaxos_live._select import load_core
 from fastpaxos_live.sim import world as world_module
 from fastpaxos_live.sim.check import Violation
 from fastpaxos_live.sim.faults.lasting import KINDS, draw_broken, pairs_cut
-from fastpaxos_live.sim.plan import Plan, draw_plan
+from fastpaxos_live.sim.plan import Plan, polite_plan
 from fastpaxos_live.sim.world import CHANGES_MAX, SETTLE_LEASES, World
 
 
 def calm(random: Random) -> Plan:
     """Three replicas, and nothing fails before the end of the faults."""
-    plan = draw_plan(random)
+    plan = polite_plan(random)
     return replace(
         plan, replicas=3, lease_us=120_000, lease_master_us=100_000, beat_us=15_000, election_us=50_000, faults={},
         drift_ppm=(0, 0, 0), wall_offset_ms=(0, 0, 0),

@@ -12,7 +12,7 @@ from fastpaxos_live.log.handshake import COUNTER_SHIFT, Greeter, Hello
 from fastpaxos_live.reference.log_frame import BEAT, FETCH, FORWARD, frame_encode
 from fastpaxos_live.sim.check import Violation
 from fastpaxos_live.sim.network import DIAL_US, Network
-from fastpaxos_live.sim.plan import draw_plan
+from fastpaxos_live.sim.plan import polite_plan
 
 FRAMES = [frame_encode(1, BEAT, 1, 1, sent=number, payload=b"x" * number) for number in range(100)]
 
@@ -43,7 +43,7 @@ class Bed:
         calm = {
             "replicas": 2, "lossy": False, "loss": 0.0, "repeat": 0.0, "split": 0.0, "corrupt": 0.0, "delay_tail": 0.0,
         }  # fmt: skip
-        self.plan = replace(draw_plan(Random(1)), **(calm | settings))
+        self.plan = replace(polite_plan(Random(1)), **(calm | settings))
         self.cell_id = CELL
         self.now = 0
         self.faulty = True
@@ -313,6 +313,20 @@ def test_catch_up_does_not_delay_heartbeats_on_a_slow_link() -> None:
     bed.send_all(0, [beat])
     bed.run(5000)
     assert bed.nodes[2].received("feed_peer") == [beat]
+
+
+def test_a_standing_bandwidth_outlives_the_faults_and_what_is_slower_for_a_while() -> None:
+    bed = Bed(delay_us=(100, 200), bandwidth=20_000)
+    sent = b"".join(FRAMES)
+    bed.network.slow([(1, 2)], 5000)
+    bed.network.unslow([(1, 2)])
+    bed.network.slow([(1, 2)], 1_000_000)
+    bed.network.heal()
+    bed.send_all()
+    bed.run(len(sent) * 50 - 50_000)
+    assert 0 < len(b"".join(bed.nodes[2].received("feed_peer"))) < len(sent)
+    bed.run(60_000)
+    assert b"".join(bed.nodes[2].received("feed_peer")) == sent
 
 
 def test_what_waits_for_bandwidth_is_lost_with_the_connection() -> None:

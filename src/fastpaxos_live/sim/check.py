@@ -6,15 +6,17 @@
  3. At most one replica at a time serves under a lease, in true time.
  4. No promise goes back: not in memory during a life, and not across a crash once it was durable or told to anybody.
  5. The epoch never goes back. One mastership has one epoch, and no other has the same.
- 6. After a start nobody is promised anything for one lease, but what was promised before.
+ 6. After a start nobody is promised anything for one lease, but what was promised before. And nobody but a master is
+    promised anything while that master may still rely on an answer of this replica, of this life or an earlier one.
  7. Promises, also the candidate's own, and acknowledgements are told when they are durable.
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
 """
 
+from collections.abc import Callable
 from struct import Struct
 
-from ..reference.log_frame import ACCEPT, ACK, BEAT, ENTRY, HEADER_BYTES, LEARN, PROMISE, PROPOSE
+from ..reference.log_frame import ACCEPT, ACK, BEAT, ECHO, ENTRY, HEADER_BYTES, LEARN, PROMISE, PROPOSE
 from .chosen import Chosen, Violation
 from .trace import Fields, frames_of, number_text
 
@@ -28,12 +30,13 @@ class ReplicaView:
 
     __slots__ = (
         "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
-        "committed", "recovered", "seen", "accepted", "reign", "reigns", "leads", "led",
+        "committed", "recovered", "seen", "accepted", "reign", "reigns", "leads", "led", "granted",
     )
 
     def __init__(self) -> None:
         self.told = 0  # highest number in a promise or an acknowledgement that left: survives a crash
         self.kept = 0  # highest promise that is durable: survives a crash
+        self.granted: dict[int, int] = {}  # master -> newest of its own times that an answer to it named: survives, too
         self.accepted: dict[int, int] = {}  # durable: all of this number's reign up to that instance
         self.reign = 0  # the number accepted last, durably
         self.begin(0)
@@ -55,7 +58,9 @@ class ReplicaView:
 class CellCheck:
     """The invariants of one cell. Every method raises Violation."""
 
-    def __init__(self, replicas: int) -> None:
+    def __init__(self, replicas: int, relies: Callable[[int, int], int] = lambda master, sent: 0) -> None:
+        """`relies`: for how long still (us) a master may rely on an answer to what it sent at that time of its own."""
+        self.relies = relies
         self.views = [ReplicaView() for _ in range(replicas + 1)]
         self.values: dict[int, int] = {}  # instance -> checksum of the value applied there
         self.applied_at: list[int] = []  # true time of that, from instance 1 on: whoever was first
@@ -156,7 +161,9 @@ class CellCheck:
             kind, number = fields[0], fields[5]
             if (kind == ACCEPT or kind == BEAT) and number > view.leads:
                 view.led, view.leads = view.leads, number
-            if kind == ACCEPT:
+            if kind == ECHO:
+                self._grants(view, number, fields[8])
+            elif kind == ACCEPT:
                 self._proposes(replica, number, fields[6])
             elif kind == ENTRY:
                 shown[fields[6]] = fields[9]
@@ -168,6 +175,8 @@ class CellCheck:
                         f"replica {replica} answers {number_text(number)} after it answered {number_text(view.told)}"
                     )
                 told = max(told, number)
+                if kind == ACK:
+                    self._grants(view, number, fields[8])
                 if kind == PROMISE:
                     self._promises(replica, fields, shown, boot_us)
                     shown = {}
@@ -180,6 +189,12 @@ class CellCheck:
             view.told = told
             view.seen = ()  # look again
 
+    @staticmethod
+    def _grants(view: ReplicaView, number: int, sent: int) -> None:
+        master = number >> 16 & 0xFF  # whose number it is
+        if sent > view.granted.get(master, 0):
+            view.granted[master] = sent
+
     def _is_kept(self, replica: int, number: int) -> None:
         if number > self.views[replica].kept:
             raise Violation(f"replica {replica} tells of its promise {number_text(number)}, which is not durable")
@@ -189,6 +204,12 @@ class CellCheck:
         if boot_us < view.quiet_until and number > view.recovered:
             raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
         self._is_kept(replica, number)
+        for master, sent in view.granted.items():
+            if master not in (replica, number >> 16 & 0xFF) and (left := self.relies(master, sent)) > 0:
+                raise Violation(
+                    f"replica {replica} promises {number_text(number)}, and replica {master} may rely on its answer for "
+                    f"{left} us more"
+                )
         self.promises.setdefault(number, {}).setdefault(replica, []).append((mark, shown))
 
     def _proposes(self, replica: int, number: int, instance: int) -> None:

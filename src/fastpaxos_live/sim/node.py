@@ -46,6 +46,7 @@ class Node:
         self.disk_slow_until = 0
         self.disk_hung_at = self.disk_hangs_until = 0  # no operation ends from then until then
         self.writing_since = 0  # true time
+        self.started = 0  # by the own clock: when this life began
         self.storage: Any = None  # a Storage while it runs
         self.writing: tuple[int, bytes, bool] | None = None  # the group under way: position, bytes, must be synced
         self.syncing = False  # the end of an interval is arranged
@@ -152,6 +153,7 @@ class Node:
             world.count("tail_" + found.tail)
         core: Any = self.core
         boot, wall = self.boot_us(), self.wall_ms()
+        self.started = boot
         world.trace.event(world.now, self.id, t.START, found.position, boot)
         core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
@@ -166,6 +168,17 @@ class Node:
     def lease_us(self) -> int:
         """As this replica grants it."""
         return self.world.plan.lease_us * self.settings.lease_percent // 100
+
+    @property
+    def lease_master_us(self) -> int:
+        """As this replica relies on it."""
+        return self.world.plan.lease_master_us * self.settings.lease_percent // 100
+
+    def relies_us(self, sent: int) -> int:
+        """For how long still (true us) it may rely on an answer to what it sent at `sent` by its own clock."""
+        if self.core is None or not self.started <= sent <= self.boot_us():
+            return 0  # sent in an earlier life
+        return self.true_us(sent + self.lease_master_us) - self.world.now
 
     def _change_settings(self) -> None:
         plan = self.world.plan
@@ -244,7 +257,7 @@ class Node:
             cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=incarnation,
             seed=world.random.getrandbits(64),
             clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
-            lease_us=self.lease_us, lease_master_us=plan.lease_master_us * percent // 100,
+            lease_us=self.lease_us, lease_master_us=self.lease_master_us,
             beat_us=plan.beat_us * percent // 100, boost_us=plan.boost_us, election_us=plan.election_us,
             window=own.window, batch_bytes=own.batch_bytes, value_bytes_max=plan.value_bytes_max,
             wait_master_us=plan.wait_master_us, write_timeout_us=own.write_timeout_us, redirect=own.redirect,

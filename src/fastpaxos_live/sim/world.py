@@ -86,7 +86,7 @@ class World:
         self.history: list[Request] = []
         self.written: list[list[bytes]] = [[] for _ in range(self.plan.replicas + 1)]  # by id: groups for the disk
         self.trace = Trace(show, rows)
-        self.check = CellCheck(self.plan.replicas)
+        self.check = CellCheck(self.plan.replicas, lambda master, sent: self.nodes[master].relies_us(sent))
         self.cell_id = self.random.getrandbits(64) | 1
         self._events: list[tuple[int, int, Callable, tuple]] = []
         self._sequence = count()  # events of one time are called in the order in which they were arranged
