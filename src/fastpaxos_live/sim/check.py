@@ -207,8 +207,8 @@ class CellCheck:
         for master, sent in view.granted.items():
             if master not in (replica, number >> 16 & 0xFF) and (left := self.relies(master, sent)) > 0:
                 raise Violation(
-                    f"replica {replica} promises {number_text(number)}, and replica {master} may rely on its answer for "
-                    f"{left} us more"
+                    f"replica {replica} promises {number_text(number)}, and replica {master} may rely on its answer "
+                    f"for {left} us more"
                 )
         self.promises.setdefault(number, {}).setdefault(replica, []).append((mark, shown))
 
