@@ -391,6 +391,6 @@ def crowd_plan(random: Random) -> Plan:
 PLANS = {
     "swarm": draw_plan, "polite": polite_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan,
     "boost": boost_plan, "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
-    "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan, "clocks": clocks_plan,
-    "crowd": crowd_plan,
+    "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan,
+    "clocks": clocks_plan, "crowd": crowd_plan,
 }  # fmt: skip

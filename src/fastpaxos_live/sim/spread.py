@@ -16,6 +16,9 @@ AHEAD = 8  # cases that each worker is given in advance
 CLUSTER_S = 10.0  # until a cluster must have answered
 
 
+Asked = deque[tuple[Case, Future[Outcome]]]
+
+
 class SpreadFailed(Exception):
     """The runs can't be made there; the text is one line for the user."""
 
@@ -24,16 +27,18 @@ def spread(cases: Iterable[Case], jobs: int = 1, dask: str | None = None) -> Ite
     """The outcome of each case, of which there may be no end. `dask` is the address of a scheduler."""
     if dask is not None:
         with _cluster(dask) as (executor, workers):
-            yield from _in_order(executor, cases, AHEAD * workers)
+            yield from _in_order(executor, cases, AHEAD * workers, deque())
     elif jobs == 1:
         yield from map(run_case, cases)
     else:
         context = get_context("spawn")
+        asked: Asked = deque()
         try:
             with ProcessPoolExecutor(jobs, mp_context=context, initializer=ignore_interrupts) as pool:
-                yield from _in_order(pool, cases, AHEAD * jobs)
+                yield from _in_order(pool, cases, AHEAD * jobs, asked)
         except BrokenExecutor:
-            raise SpreadFailed("a worker process died") from None
+            seeds = ", ".join(str(case.seed) for case, future in asked if future.cancelled() or future.exception())
+            raise SpreadFailed(f"a worker process died in a run of one of the seeds {seeds}") from None
 
 
 def ignore_interrupts() -> None:
@@ -41,18 +46,18 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _in_order(executor: Executor, cases: Iterable[Case], ahead: int) -> Iterator[Outcome]:
+def _in_order(executor: Executor, cases: Iterable[Case], ahead: int, asked: Asked) -> Iterator[Outcome]:
+    # `asked` has what was asked for and not given yet, also when an error ends this.
     cases = iter(cases)
-    futures: deque[Future[Outcome]] = deque()
     try:
-        futures.extend(executor.submit(run_case, case) for case in islice(cases, ahead))
-        while futures:
-            outcome = futures[0].result()
-            futures.popleft()
-            futures.extend(executor.submit(run_case, case) for case in islice(cases, 1))
+        asked.extend((case, executor.submit(run_case, case)) for case in islice(cases, ahead))
+        while asked:
+            outcome = asked[0][1].result()
+            asked.popleft()
+            asked.extend((case, executor.submit(run_case, case)) for case in islice(cases, 1))
             yield outcome
     finally:
-        for future in futures:
+        for _, future in asked:
             future.cancel()
 
 
