@@ -1,225 +1,26 @@
 """What "Paxos Made Live" (PML) says and this version does: a test for a sentence, on both cores.
 
-Three replicas are fed and drained here by hand, so that a test can hold a disk, cut a link, stop a replica, and look
-at each frame on the wires and at each record on the disks. Sentences of the paper are told in our own words.
+Sentences of the paper are told in our own words.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import pytest
+from tests.hand import CELL_ID, CLIENT, LEASE_MASTER_US, LEASE_US, Cell
 
-from fastpaxos_live._api import Config
-from fastpaxos_live._select import load_core
 from fastpaxos_live.reference import log_machines
 from fastpaxos_live.reference.log_frame import (
     ACCEPT,
     ACK,
     BEAT,
     EPOCH,
-    HEADER_BYTES,
     PROMISE,
     PROMISED,
     PROPOSE,
     REFUSE,
     Frame,
-    frame_decode,
     frame_encode,
-    frame_length,
     value_header,
 )
-
-CELL_ID = 77
-LEASE_US = 600_000
-LEASE_MASTER_US = 500_000
-STEP_US = 1_000
-WALL_MS = 1_700_000_000_000
-CLIENT = 5
-
-
-def config(replica: int, **more: int) -> Config:
-    settings = Config(
-        cell_id=CELL_ID, replica=replica, replicas=3, incarnation=1, seed=replica,
-        clients=["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"], lease_us=LEASE_US,
-        lease_master_us=LEASE_MASTER_US, beat_us=50_000, boost_us=600_000_000, election_us=200_000, window=4,
-        batch_bytes=1 << 20, value_bytes_max=8 << 20, wait_master_us=5_000_000, write_timeout_us=10_000_000,
-        redirect=0,
-    )  # fmt: skip
-    settings.update(more)  # type: ignore[typeddict-item]
-    return settings
-
-
-class Sent(NamedTuple):
-    """A frame that was handed from one replica to another."""
-
-    sender: int
-    receiver: int
-    frame: Frame
-
-
-def parts_of(data: bytes) -> Iterator[tuple[Frame, bytes]]:
-    """Each frame, taken apart and as it is."""
-    at = 0
-    while at < len(data):
-        length = frame_length(CELL_ID, data, at)
-        yield frame_decode(CELL_ID, data, at, length), data[at : at + length]
-        at += length
-
-
-def frames_of(data: bytes) -> list[Frame]:
-    return [frame for frame, _ in parts_of(data)]
-
-
-class Cell:
-    """Three replicas, their wires and their disks; time goes on only in `step`."""
-
-    def __init__(self, core: str, **more: int) -> None:
-        self.make = load_core(core).Replica
-        self.more = more
-        self.now_us = 1_000_000
-        self.cut: set[tuple[int, int]] = set()  # (sender, receiver): what is sent that way is lost
-        self.lose: set[int] = set()  # types of frames that never arrive
-        self.held: set[int] = set()  # replicas whose disks finish nothing
-        self.wire: list[Sent] = []
-        self.groups: dict[int, list[tuple[int, bytes]]] = {1: [], 2: [], 3: []}  # written, by replica
-        self.unfinished: dict[int, tuple[int, bytes]] = {}
-        self.replies = {1: b"", 2: b"", 3: b""}
-        self.replicas = {}
-        for me in (1, 2, 3):
-            self.boot(me)
-
-    def boot(self, me: int) -> None:
-        """Starts a replica with what its disk had finished when it was stopped."""
-        self.unfinished.pop(me, None)
-        replica = self.replicas[me] = self.make(config(me, **self.more))
-        log = self.log(me)
-        assert replica.feed_log(log) == len(log)
-        replica.start(self.now_us, self.wall_ms)
-        replica.open_client(CLIENT)
-        for other in self.replicas.keys() - {me}:
-            for channel in (0, 1):
-                self.replicas[other].open_peer(me, channel)
-                replica.open_peer(other, channel)
-
-    def log(self, me: int) -> bytes:
-        return b"".join(group for _, group in self.groups[me])
-
-    def stop(self, me: int) -> None:
-        """As a kill would: what was not finished on disk, and all that was in memory, is gone."""
-        del self.replicas[me]
-        self.unfinished.pop(me, None)
-        for other in self.replicas.values():
-            for channel in (0, 1):
-                other.close_peer(me, channel)
-
-    @property
-    def wall_ms(self) -> int:
-        return WALL_MS + self.now_us // 1000
-
-    def step(self, us: int = STEP_US) -> None:
-        """One turn of each replica."""
-        self.now_us += us
-        for me, replica in self.replicas.items():
-            replica.turn(self.now_us, self.wall_ms)
-            for client in replica.drain_clients():
-                self.replies[me] += replica.drain_client(client)
-            group = replica.drain_disk()
-            if group is not None:
-                self.unfinished[me] = group[:2]
-            self.finish_disk(me)
-            for position, length in replica.drain_reads():
-                replica.read_done(position, self.log(me)[position : position + length])
-        for me in list(self.replicas):
-            self.carry(me)
-
-    def finish_disk(self, me: int) -> None:
-        if me in self.unfinished and me not in self.held:
-            position, data = self.unfinished.pop(me)
-            self.groups[me].append((position, data))
-            self.replicas[me].clock(self.now_us, self.wall_ms)
-            self.replicas[me].durable(position + len(data))
-
-    def carry(self, me: int) -> None:
-        for other in self.replicas.keys() - {me}:
-            for channel in (0, 1):
-                data = self.replicas[me].drain_peer(other, channel)
-                self.wire += [Sent(me, other, frame) for frame in frames_of(data)]
-                if (me, other) not in self.cut:
-                    arriving = (part for frame, part in parts_of(data) if frame.type not in self.lose)
-                    self.feed(other, me, channel, b"".join(arriving))
-
-    def feed(self, receiver: int, sender: int, channel: int, data: bytes) -> None:
-        self.replicas[receiver].clock(self.now_us, self.wall_ms)
-        assert self.replicas[receiver].feed_peer(sender, channel, data)
-
-    def until(self, condition: Callable[[], object], us: int = 10_000_000) -> None:
-        """Steps until the condition holds; fails after that much virtual time."""
-        end = self.now_us + us
-        while not condition():
-            assert self.now_us < end, "waited in vain"
-            self.step()
-
-    def run(self, us: int) -> None:
-        end = self.now_us + us
-        while self.now_us < end:
-            self.step()
-
-    def serving(self) -> list[int]:
-        return [me for me, replica in self.replicas.items() if replica.status()["serving"]]
-
-    def master(self, *among: int) -> int:
-        """Waits until one of these (or any) serves and no other one does."""
-        wanted = set(among or (1, 2, 3))
-        self.until(lambda: len(self.serving()) == 1 and set(self.serving()) <= wanted)
-        return self.serving()[0]
-
-    def others(self, me: int) -> list[int]:
-        return [other for other in (1, 2, 3) if other != me]
-
-    def isolate(self, me: int) -> None:
-        self.cut |= {(me, other) for other in self.others(me)} | {(other, me) for other in self.others(me)}
-
-    def feed_client(self, me: int, *requests: bytes) -> None:
-        self.replicas[me].clock(self.now_us, self.wall_ms)
-        self.replicas[me].feed_client(CLIENT, b"".join(request + b"\r\n" for request in requests))
-
-    def ask(self, me: int, request: bytes) -> bytes:
-        """Sends a request and waits for its reply."""
-        self.replies[me] = b""
-        self.feed_client(me, request)
-        self.until(lambda: self.replies[me])
-        return self.replies[me]
-
-    def settle(self) -> None:
-        """Waits until all replicas have applied all that is committed, and clears wires and notes."""
-
-        def alike() -> bool:
-            states = [replica.status() for replica in self.replicas.values()]
-            last = {state["instance_committed"] for state in states} | {state["instance_applied"] for state in states}
-            return len(last) == 1 and not self.unfinished
-
-        self.until(alike)
-        self.wire.clear()
-
-    def sent(self, type: int, **fields: int) -> list[Sent]:
-        return [
-            sent
-            for sent in self.wire
-            if sent.frame.type == type and all(getattr(sent.frame, key) == value for key, value in fields.items())
-        ]
-
-    def records(self, me: int, start: int = 0) -> list[list[Frame]]:
-        """The frames of each group on this disk, from that group on."""
-        return [
-            frames_of(data[HEADER_BYTES : HEADER_BYTES + int.from_bytes(data[32:40], "little")])
-            for _, data in self.groups[me][start:]
-        ]
-
-    def rows(self, me: int, name: str) -> int:
-        return self.replicas[me].rows()[name]
-
-    def get(self, me: int, key: bytes) -> bytes | None:
-        return self.replicas[me].get(key)
 
 
 @pytest.fixture(params=["cython", "python"])
@@ -229,7 +30,7 @@ def core(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def cell(core: str) -> Cell:
-    return Cell(core)
+    return Cell(core).start()
 
 
 # --- 2 and 3: a cell of replicas
@@ -237,7 +38,7 @@ def cell(core: str) -> Cell:
 
 def test_2_a_client_that_asks_another_replica_is_told_the_masters_address(core: str) -> None:
     """PML 2: a replica that is not the master tells the client where the master is."""
-    cell = Cell(core, redirect=1)
+    cell = Cell(core, redirect=1).start()
     master = cell.master()
     cell.settle()
     for other in cell.others(master):
@@ -535,9 +336,9 @@ def test_52_the_master_reads_alone(cell: Cell) -> None:
     cell.settle()
     written = {me: len(cell.groups[me]) for me in (1, 2, 3)}
     replica = cell.replicas[master]
-    replica.clock(cell.now_us, cell.wall_ms)
+    replica.clock(cell.now_us, cell.wall_ms(1))
     replica.feed_client(CLIENT, b"GET key\r\n" * 100)
-    replica.turn(cell.now_us, cell.wall_ms)
+    replica.turn(cell.now_us, cell.wall_ms(1))
     assert replica.drain_clients() == [CLIENT]
     assert replica.drain_client(CLIENT) == b"$5\r\nvalue\r\n" * 100
     assert replica.drain_disk() is None
