@@ -59,6 +59,7 @@ cdef struct Place:         # of the frame of an applied instance
 
 cdef struct Settings:
     uint64_t cell_id
+    uint64_t hash_seed
     uint32_t replica
     uint32_t replicas
     uint32_t incarnation

@@ -68,7 +68,7 @@ cdef void core_init(Core *core) noexcept nogil:
     host.on_opening = core_on_opening
     host.gap_value = core_gap_value
     host.epoch_value = core_epoch_value
-    fdb_init(&core.store, core.settings.cell_id)
+    fdb_init(&core.store, core.settings.hash_seed)
     core.open = batch_new()
 
 

@@ -28,6 +28,7 @@ cdef class Replica:
         cdef bytes address
         cdef uint32_t i
         s.cell_id = config["cell_id"]
+        s.hash_seed = config.get("hash_seed", s.cell_id)
         s.replica = config["replica"]
         s.replicas = config["replicas"]
         s.incarnation = config["incarnation"]

@@ -26,7 +26,7 @@ class Store:
     """Keys and values are bytes, deadlines wall clock ms. Nothing expires but in `expire`."""
 
     def __init__(self, seed: int) -> None:
-        """`seed`: u64, the cell's; equal seeds and entries give equal sums."""
+        """`seed`: u64, the same at all replicas and known to nobody else: equal seeds and entries give equal sums."""
         self._seed = seed
         self.clear()
 

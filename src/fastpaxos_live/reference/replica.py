@@ -78,7 +78,7 @@ class Replica:
         self.me = config["replica"]
         self.value_bytes_max = config["value_bytes_max"]
         self.log = PaxosLog(config, self, Random(config["seed"]))
-        self.store = Store(self.seed)
+        self.store = Store(config.get("hash_seed", self.seed))
         self.epoch = 0
         self.time_ms = 0  # the time in force: the maximum over all applied values
         self.sealed_ms = 0  # time of the last value sealed here
