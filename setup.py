@@ -21,7 +21,7 @@ def is_set(name: str) -> bool:
 
 def extension(name: str, source: str, depends: list[Path]) -> Extension:
     # Frames are read through pointers into byte buffers: no strict aliasing.
-    flags = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
+    flags = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", "-fstack-protector-strong"]
     flags.append("-Wno-sign-compare")  # loops that Cython makes over unsigned variables
     flags += ["-O0", "-g3", "-DFPL_DEBUG"] if is_set("FPL_DEBUG") else ["-O3"]
     if is_set("FPL_NATIVE"):

@@ -53,6 +53,7 @@ class Status(TypedDict):
     time_ms: int  # the time in force
     promised: int
     elections: int  # times this replica became serving master
+    clock_refused_ms: int  # so far ahead was a clock that was not believed, when this replica last became master
 
 
 class Replica(Protocol):

@@ -264,6 +264,7 @@ STATUS: Status = {
     "time_ms": WALL_MS,
     "promised": 7,
     "elections": 1,
+    "clock_refused_ms": 0,
 }
 
 

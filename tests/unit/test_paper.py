@@ -5,7 +5,7 @@ Sentences of the paper are told in our own words.
 
 
 import pytest
-from tests.hand import CELL_ID, CLIENT, LEASE_MASTER_US, LEASE_US, Cell
+from tests.hand import CELL_ID, CLIENT, LEASE_MASTER_US, LEASE_US, STEP_US, Cell
 
 from fastpaxos_live.reference import log_machines
 from fastpaxos_live.reference.log_frame import (

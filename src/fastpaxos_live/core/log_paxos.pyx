@@ -81,7 +81,7 @@ cdef struct Host:
     void (*deliver)(void *self, uint64_t instance, const char *value, size_t size) noexcept nogil
     void (*on_frame)(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil
     void (*on_role)(void *self) noexcept nogil
-    void (*on_opening)(void *self, uint64_t *walls, uint32_t count) noexcept nogil
+    void (*on_opening)(void *self, const uint64_t *walls, uint32_t count) noexcept nogil
     void (*gap_value)(void *self, const Buf *before, Buf *value) noexcept nogil
     void (*epoch_value)(void *self, uint64_t number, Buf *value) noexcept nogil
 
@@ -117,8 +117,8 @@ cdef struct Log:
     Buf serving            # of Wanted: for each read not yet answered
     uint64_t offered[SLOTS]   # the instance of ...
     Buf offers[SLOTS]      # ... the values that promises brought in
-    uint64_t walls[2 * REPLICAS_MAX]   # clocks of those that promised
-    uint32_t walls_count
+    uint64_t walls[REPLICAS_MAX + 1]   # clocks of those that promised ...
+    uint32_t walled        # ... and who these are, a bit each
     bint tracing
     Buf transitions        # of Transition
     void *watcher          # is told ...
@@ -223,7 +223,7 @@ cdef int log_step(Log *log, const Message *m, const AtHand *at_hand) noexcept no
             buf_add(&log.transitions, &t, sizeof(Transition))
             if buf_size(&log.transitions) > TRANSITIONS_MAX * sizeof(Transition):
                 buf_take(&log.transitions, sizeof(Transition))
-        log_took(log, row, at_hand)
+        log_took(log, row, m, at_hand)
         for i in range(out.count):
             log_do(log, &out.actions[i], at_hand)
     return last
@@ -244,19 +244,29 @@ cdef int log_happen(Log *log, uint32_t type) noexcept nogil:
     return log_step(log, &m, NULL)
 
 
-cdef void log_took(Log *log, int row, const AtHand *at_hand) noexcept nogil:
+cdef void log_took(Log *log, int row, const Message *m, const AtHand *at_hand) noexcept nogil:
     if row == ROW_ELECTION_SUSPECT:
         log.jitter = log_random(log, log.settings.election_us)
     elif row == ROW_COORDINATOR_STAND:
         memset(log.offered, 0, sizeof(log.offered))
-        log.walls_count = 0
+        log.walled = 0
     elif row == ROW_COORDINATOR_PROMISED or row == ROW_COORDINATOR_ELECTED:
-        if log.walls_count < 2 * REPLICAS_MAX:
-            log.walls[log.walls_count] = at_hand.wall
-            log.walls_count += 1
+        log.walls[m.sender] = at_hand.wall
+        log.walled |= 1 << m.sender
     elif row == ROW_REIGN_BEGIN:
         log.dummy = False
-        log.host.on_opening(log.host.self, log.walls, log.walls_count)
+        log_open(log)
+
+
+cdef void log_open(Log *log) noexcept nogil:
+    # A mastership begins: the host is told the clocks of those that promised.
+    cdef uint64_t walls[REPLICAS_MAX]
+    cdef uint32_t peer, count = 0
+    for peer in range(1, REPLICAS_MAX + 1):
+        if log.walled >> peer & 1:
+            walls[count] = log.walls[peer]
+            count += 1
+    log.host.on_opening(log.host.self, walls, count)
 
 
 cdef void log_do(Log *log, const Action *action, const AtHand *at_hand) noexcept nogil:

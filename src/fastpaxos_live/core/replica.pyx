@@ -7,7 +7,6 @@ cdef enum Redirect:
     REDIRECT_FORWARD
 
 cdef enum:
-    CLOCK_BOUND_MS = 1000
     APPLIED_MAX = 4096
     RETRY_US = 1000            # before what found a channel full is tried again
 
@@ -27,8 +26,7 @@ cdef struct Core:
     uint64_t epoch
     uint64_t time_ms           # the time in force: the maximum over all applied values
     uint64_t sealed_ms         # time of the last value sealed here
-    uint64_t base_ms           # a master's clock: base_ms at base_us, then at the rate of boot time
-    uint64_t base_us
+    MasterClock clock
     Clients clients
     uint32_t clients_count
     Clients streams[REPLICAS_MAX + 1]
@@ -102,8 +100,7 @@ cdef void core_clock(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept no
 
 cdef uint64_t core_clock_ms(Core *core) noexcept nogil:
     # The master's log time: never behind a value, advances at the rate of boot time.
-    return u64_max(
-        u64_max(core.sealed_ms, core.time_ms), core.base_ms + (core.now - core.base_us) // 1000)
+    return u64_max(u64_max(core.sealed_ms, core.time_ms), mclock_at(&core.clock, core.now))
 
 
 cdef void core_turn(Core *core, uint64_t boot_us, uint64_t wall_ms) noexcept nogil:
@@ -278,19 +275,9 @@ cdef void core_on_role(void *self) noexcept nogil:
         c = client_pop(&core.holds)
 
 
-cdef void core_on_opening(void *self, uint64_t *walls, uint32_t count) noexcept nogil:
-    # A new master's clock starts behind no value, and ahead of the promisers by at most a bound.
+cdef void core_on_opening(void *self, const uint64_t *walls, uint32_t count) noexcept nogil:
     cdef Core *core = <Core *>self
-    cdef uint64_t sorted[REPLICAS_MAX]
-    cdef uint32_t i, j
-    for i in range(count):
-        j = i
-        while j > 0 and sorted[j - 1] > walls[i]:
-            sorted[j] = sorted[j - 1]
-            j -= 1
-        sorted[j] = walls[i]
-    core.base_ms = u64_max(core.time_ms, u64_min(core.wall, sorted[count // 2] + CLOCK_BOUND_MS))
-    core.base_us = core.now
+    mclock_begin(&core.clock, core.time_ms, core.wall, walls, count, core.log.machines.quorum, core.now)
     core.sealed_ms = 0
 
 

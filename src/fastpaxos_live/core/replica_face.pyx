@@ -243,6 +243,7 @@ cdef class Replica:
             "time_ms": self.core.time_ms,
             "promised": a.promised,
             "elections": self.core.elections,
+            "clock_refused_ms": self.core.clock.refused_ms,
         }
 
     def glance(self) -> tuple:

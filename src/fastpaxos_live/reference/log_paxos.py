@@ -148,7 +148,7 @@ class PaxosLog:
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
         self.offers: dict[int, bytes] = {}  # the values that promises brought in
-        self.walls: list[int] = []  # clocks of those that promised
+        self.walls: dict[int, int] = {}  # clocks of those that promised
         self.transitions: deque[tuple[int, int, int, tuple, tuple]] | None = None
 
     # --- what the machines ask of their host (words.py)
@@ -184,7 +184,7 @@ class PaxosLog:
             if self.transitions is not None:
                 self.transitions.append((self.now, row, m.type, before, M.snapshot(self.machines)))
             if row in NOTED:
-                self._took(row, at_hand)
+                self._took(row, m, at_hand)
             for action in out:
                 self._do(action, at_hand)
         return last
@@ -193,16 +193,16 @@ class PaxosLog:
         """An event of this replica itself."""
         return self.step(M.Message(type, self.me, self.now, **fields))
 
-    def _took(self, row: int, at_hand: AtHand) -> None:
+    def _took(self, row: int, m: M.Message, at_hand: AtHand) -> None:
         if row == M.ROW_ELECTION_SUSPECT:
             self.jitter = self.random(self.election_us)
         elif row == M.ROW_COORDINATOR_STAND:
-            self.offers, self.walls = {}, []
+            self.offers, self.walls = {}, {}
         elif row in (M.ROW_COORDINATOR_PROMISED, M.ROW_COORDINATOR_ELECTED):
-            self.walls.append(at_hand.wall)
+            self.walls[m.sender] = at_hand.wall
         elif row == M.ROW_REIGN_BEGIN:
             self.dummy = False
-            self.host.on_opening(self.walls)
+            self.host.on_opening([wall for _, wall in sorted(self.walls.items())])
 
     def _do(self, action: M.Action, at_hand: AtHand) -> None:
         m = action.message

@@ -38,6 +38,7 @@ from .log_machines import (
     reign_may_read,
 )
 from .log_paxos import PaxosLog
+from .replica_clock import MasterClock
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
 from .replica_forward import Forwarding
 from .replica_replies import CHANGED, ERR_NOT_DONE, LATE, Replies
@@ -45,7 +46,6 @@ from .resp_fast import CALL, READ, REPLY, encode
 from .resp_parse import BROKEN, MORE, TOO_LARGE
 
 AUTO, MOVED, ALWAYS_FORWARD = range(3)  # `redirect`
-CLOCK_BOUND_MS = 1000  # how far a new master's clock may be ahead of the promisers' median
 APPLIED_MAX = 4096
 RETRY_US = 1000  # before what found a channel full is tried again
 
@@ -82,8 +82,7 @@ class Replica:
         self.epoch = 0
         self.time_ms = 0  # the time in force: the maximum over all applied values
         self.sealed_ms = 0  # time of the last value sealed here
-        self.base_ms = 0  # a master's clock: base_ms at base_us, then at the rate of boot time
-        self.base_us = 0
+        self.master_clock = MasterClock()
         self.clients: dict[int, Client] = {}
         self.replies = Replies(self)
         self.forwarding = Forwarding(self)
@@ -121,7 +120,7 @@ class Replica:
 
     def _clock_ms(self) -> int:
         # The master's log time: never behind a value, advances at the rate of boot time.
-        return max(self.sealed_ms, self.time_ms, self.base_ms + (self.now - self.base_us) // 1000)
+        return max(self.sealed_ms, self.time_ms, self.master_clock.at(self.now))
 
     def turn(self, boot_us: int, wall_ms: int) -> None:
         """Steps, in this order because reads are executed before the clock of their lease check was sampled."""
@@ -247,10 +246,8 @@ class Replica:
                 self.replies.close(client, CHANGED)
 
     def on_opening(self, walls: list[int]) -> None:
-        """A new master's clock starts behind no value, and ahead of the promisers by at most a bound."""
-        median = sorted(walls)[len(walls) // 2]
-        self.base_ms = max(self.time_ms, min(self.wall, median + CLOCK_BOUND_MS))
-        self.base_us = self.now
+        """A mastership begins; `walls` are the clocks of those that promised."""
+        self.master_clock.begin(self.time_ms, self.wall, walls, self.log.machines.quorum, self.now)
         self.sealed_ms = 0
 
     def gap_value(self, before: bytes) -> bytes:
@@ -552,6 +549,7 @@ class Replica:
             "time_ms": self.time_ms,
             "promised": a.promised,
             "elections": self.elections,
+            "clock_refused_ms": self.master_clock.refused_ms,
         }
 
     def glance(self) -> tuple[int, int, int, int, int, bool, int]:

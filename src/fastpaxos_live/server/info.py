@@ -181,6 +181,7 @@ def replica_section(view: View) -> Fields:
         "lease_held": int(view.status["lease_us_left"] > 0),
         "lease_ms_left": view.status["lease_us_left"] // 1000,
         "elections_won": view.status["elections"],
+        "clock_refused_ms": view.status["clock_refused_ms"],
         "operations_applied": view.status["operations"],
         "reads_answered": view.status["reads"],
         "state_sum": view.status["state_sum"],
