@@ -231,7 +231,7 @@ class Cell:
         self.config.write_text(self._toml(fsync, limits or {}, lease or {}))
 
     def _toml(self, fsync: str, limits: Mapping[str, int], lease: Mapping[str, int]) -> str:
-        lines = ["[cell]", 'name = "test"', "id = 4711", f"fsync = {json.dumps(fsync)}"]
+        lines = ["[cell]", 'name = "test"', "id = 4711", 'secret = "secret"', f"fsync = {json.dumps(fsync)}"]
         # Small log files: a test cell is formatted in a moment, and meets their borders.
         limits = {"segment_bytes": 4 << 20, **limits}
         for name, table in (("limits", limits), ("lease", lease)):

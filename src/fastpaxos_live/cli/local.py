@@ -1,4 +1,4 @@
-"""The directory of a local cell: its configuration, and beside it the directory of each replica.
+"""The directory of a local cell: its configuration and secret, and beside them the directory of each replica.
 
 `cell.toml` is there once every replica's directory has been formatted. Until then it is a draft,
 so that a first start that was cut short is completed by the next one, and no directory that
@@ -7,16 +7,19 @@ belongs to a cell is ever formatted.
 
 import fcntl
 import os
+import re
 import secrets
 from pathlib import Path
 
 from ..log.datadir import DataDirError, Identity, open_data_dir
 from ..server.config import CellConfig, ConfigError, FsyncPolicy, load_config
 from ..server.files import OsDirectory
+from ..server.secret import make_secret
 from .failure import CommandFailed
 
 CONFIG = "cell.toml"
 DRAFT = "cell.toml.new"
+SECRET = "secret"
 HOST = "127.0.0.1"
 PEER_OFFSET = 1000  # replica i's peers connect to port + 1000 + i - 1,
 ADMIN_OFFSET = 2000  # its admin HTTP is at port + 2000 + i - 1
@@ -49,6 +52,8 @@ def open_cell(
     if not path.exists():
         create_cell(directory, replicas or 3, port or 7001, fsync or FsyncPolicy("always"))
     cell = load_config(path)
+    if cell.secret is None:
+        cell = add_secret(cell)
     asked = {
         "--replicas": (replicas, len(cell.replicas)),
         "--port": (port, cell.replicas[0].client.port),
@@ -70,8 +75,10 @@ def create_cell(directory: Path, replicas: int, port: int, fsync: FsyncPolicy) -
         if not draft.exists():
             if any(directory.iterdir()):
                 raise CommandFailed(f"{directory} is neither empty nor the directory of a cell")
-            write_draft(directory, config_text(replicas, port, fsync))
+            write(draft, config_text(replicas, port, fsync))
         cell = load_config(draft)
+        if cell.secret is not None:
+            make_secret(cell.secret)
         for replica in cell.replicas:
             if not (replica.data / "meta.json").exists():
                 identity = Identity(cell.id, cell.name, replica.id, replica.name)
@@ -94,6 +101,7 @@ def config_text(replicas: int, port: int, fsync: FsyncPolicy) -> str:
         'name = "local"',
         f'id = "{secrets.randbelow((1 << 64) - 1) + 1:#018x}"',
         f'fsync = "{fsync}"',
+        f'secret = "{SECRET}"',
     ]
     for i in range(1, replicas + 1):
         lines += [
@@ -108,15 +116,31 @@ def config_text(replicas: int, port: int, fsync: FsyncPolicy) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_draft(directory: Path, content: str) -> None:
-    """Makes the draft appear whole and durably, or not at all."""
-    unfinished = directory / (DRAFT + ".part")
+def add_secret(cell: CellConfig) -> CellConfig:
+    """Gives a cell of an earlier version a secret, since all of its replicas are about to start. A file without a line
+    "[cell]" stays as it is. Raises CommandFailed, or ConfigError.
+    """
+    text = cell.path.read_text(encoding="utf-8")
+    changed = re.sub(r"^\[cell\][ \t]*(#.*)?$", rf'\g<0>\nsecret = "{SECRET}"', text, count=1, flags=re.M)
+    if changed == text:
+        return cell
+    try:
+        make_secret(cell.path.absolute().parent / SECRET)
+        write(cell.path, changed)
+    except OSError as error:
+        raise CommandFailed(f"{error.filename or cell.path}: {error.strerror}") from None
+    return load_config(cell.path)
+
+
+def write(path: Path, content: str) -> None:
+    """Makes the file appear whole and durably, or not at all."""
+    unfinished = path.with_name(path.name + ".part")
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    unfinished.rename(directory / DRAFT)
-    sync(directory)
+    unfinished.rename(path)
+    sync(path.parent)
 
 
 def sync(directory: Path) -> None:

@@ -16,7 +16,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .._api import Config
-from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, VALUE_BYTES_MAX, WINDOW_MAX
+from ..log.handshake import Terms, handshake_key, table_hash_seed
+from ..log.segments import SEGMENT_VERSION
+from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, SLOTS, VALUE_BYTES_MAX, WINDOW_MAX
+from ..reference.log_frame import VERSION
 
 # By how much the rate of a clock may be wrong, either way, generously: measured by the slowest clock
 # the master's lease must still be shorter than the replicas' by the fastest, or two could serve.
@@ -83,6 +86,7 @@ class _Cell(Struct, frozen=True):
     fsync: str = "always"
     core: Literal["cython", "python"] | None = None
     redirect: Literal["auto", "moved", "forward"] = "auto"
+    secret: str | None = None
     insecure: bool = False
 
 
@@ -119,6 +123,7 @@ class CellConfig:
     fsync: FsyncPolicy
     core: str | None  # "cython", "python", or None: as FASTPAXOS_CORE says
     redirect: str  # "auto", "moved" or "forward"
+    secret: Path | None  # file with the secret, absolute
     limits: Limits
     lease: Lease
 
@@ -209,6 +214,7 @@ def parse_config(text: str, path: Path) -> CellConfig:
         fsync=parse_fsync(cell.fsync),
         core=cell.core,
         redirect=cell.redirect,
+        secret=parse_secret(cell.secret, base),
         limits=convert(data.get("limits", {}), Limits, "[limits]"),
         lease=lease,
     )
@@ -244,6 +250,12 @@ def parse_cell_id(value: int | str) -> int:
     if not 0 < number < 1 << 64:
         raise ConfigError(f"[cell] id: {value!r} is not an integer or hexadecimal, 1 to 2**64-1")
     return number
+
+
+def parse_secret(name: str | None, base: Path) -> Path | None:
+    if name == "":
+        raise ConfigError("[cell] secret: the name of a file is missing")
+    return None if name is None else base / Path(name).expanduser()
 
 
 def parse_replica(row: Any, number: int, base: Path) -> ReplicaConfig:
@@ -323,10 +335,25 @@ def check_lease(lease: Lease) -> None:
         )
 
 
-def replica_config(cell: CellConfig, name: str, seed: int, incarnation: int = 1) -> Config:
+def cell_terms(cell: CellConfig, secret: bytes | None) -> Terms:
+    """What the replicas must agree on before they speak to each other."""
+    settings = {
+        "fsync": str(cell.fsync),
+        "frame_version": str(VERSION),
+        "log_version": str(SEGMENT_VERSION),
+        "slots": str(SLOTS),
+        "drift_permille": str(DRIFT_PERMILLE),
+    }
+    names = tuple(replica.name for replica in cell.replicas)
+    return Terms(cell.id, names, handshake_key(cell.id, secret), settings)
+
+
+def replica_config(
+    cell: CellConfig, name: str, seed: int, incarnation: int = 1, secret: bytes | None = None
+) -> Config:
     """All settings of the replica `name` as the cores take them.
 
-    `seed` (u64) decides everything random in it; the incarnation is what its directory says.
+    `seed` (u64) decides everything random in it; the incarnation is what its directory says, `secret` is the cell's.
     Raises ConfigError when there is no such replica.
     """
     return Config(
@@ -335,6 +362,7 @@ def replica_config(cell: CellConfig, name: str, seed: int, incarnation: int = 1)
         replicas=len(cell.replicas),
         incarnation=incarnation,
         seed=seed,
+        hash_seed=table_hash_seed(cell.id, secret),
         # As Redis writes addresses in MOVED: an IPv6 address stands without brackets.
         clients=[f"{replica.client.host}:{replica.client.port}" for replica in cell.replicas],
         lease_us=cell.lease.replica_ms * 1000,

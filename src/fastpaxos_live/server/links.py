@@ -2,39 +2,49 @@
 
 The lower id calls, once for each channel. A socket whose handshake is done goes to the edge, which
 reports here when the connection is lost.
+
+Anybody may connect to the peer port, and hold a place there for a while. Places are few; when all are taken the next
+one to come gets that of the oldest who has proved nothing, of the address that has most of them. So nobody keeps a
+peer out: one that is not slower than 64 others needs no luck.
 """
 
 import asyncio
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from random import random
+from secrets import token_bytes
 from typing import Any
 
 import structlog
 
-from ..log.handshake import (
-    CHANNELS,
-    Greeter,
-    Hello,
-    Refused,
-    decode_hello,
-    encode_hello,
-    hello_length,
-)
-from ..reference.log_frame import HEADER_BYTES
+from ..log.handshake import CHANNELS, NONCE_BYTES, Greeter, Handshake, Hello, Refused
 from .sockets import Listener, address_text, error_text, tune
 
 log = structlog.get_logger()
 
 HANDSHAKE_S = 2.0
-GREETINGS_MAX = 64  # strangers that may be in a handshake at a time
+GREETINGS_MAX = 64  # callers that may be in a handshake at a time
+ACCEPTS_MAX = 8  # in one go, so that a flood doesn't push out who could not yet say anything
 COMPLAINTS_MAX = 256  # remembered, so that each is made once
 REDIAL_MIN_S = 0.02
 REDIAL_MAX_S = 0.5
 STEADY_S = 1.0  # a connection that lived this long was a good one: call again at once
 USER_TIMEOUT_MS = 3000  # unacknowledged bytes this old: the connection is dead, whatever TCP hopes
 KEEPALIVE_S = 1  # an idle channel is tried this often, and dead after the same time-out
+
+
+class Greeting:
+    """A caller in its handshake."""
+
+    __slots__ = ("sock", "host", "task", "handshake")
+
+    def __init__(self, sock: socket.socket, host: str, handshake: Handshake) -> None:
+        self.sock: socket.socket | None = sock  # None: it has gone to the edge
+        self.host = host
+        self.handshake = handshake
+        self.task: asyncio.Task[None] | None = None
 
 
 class Links:
@@ -54,9 +64,9 @@ class Links:
         self._adopt = adopt
         self._lost: dict[tuple[int, int], asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._greeting = 0
+        self._greetings: list[Greeting] = []  # the oldest first
         self._complaints: set[tuple[str, str]] = set()
-        self._listener = Listener(loop, addresses[own - 1], self._on_socket)
+        self._listener = Listener(loop, addresses[own - 1], self._on_socket, ACCEPTS_MAX)
 
     def start(self) -> None:
         """Accept calls, and call all replicas with a higher id."""
@@ -78,10 +88,11 @@ class Links:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _keep(self, peer: int, channel: int) -> None:
         # Calls until there is a connection, waits until it is lost, and begins again.
@@ -117,57 +128,67 @@ class Links:
             _tune_peer(sock)
             await self._loop.sock_connect(sock, address)
             self._counter += 1
-            hello = self._greeter.own_hello(channel, self._counter)
-            await self._loop.sock_sendall(sock, encode_hello(hello))
-            answer = await self._receive(sock)
-            self._greeter.accept(answer, dialled=peer)
-            if (answer.channel, answer.counter) != (channel, hello.counter):
-                raise Refused("it answers another call")
+            handshake = self._greeter.call(peer, channel, self._counter, token_bytes(NONCE_BYTES))
+            await self._loop.sock_sendall(sock, handshake.begin())
+            self._greeter.accept(await self._shake(sock, handshake), dialled=peer)
         except BaseException:
             sock.close()
             raise
         return sock
 
     def _on_socket(self, sock: socket.socket, address: tuple) -> None:
-        if self._greeting >= GREETINGS_MAX:
-            sock.close()
-            return
-        self._greeting += 1
-        self._spawn(self._greet(sock, address_text(address)))
+        if len(self._greetings) >= GREETINGS_MAX:
+            self._make_place()
+        host = address_text(address).rpartition(":")[0]
+        greeting = Greeting(sock, host, self._greeter.answer(token_bytes(NONCE_BYTES)))
+        self._greetings.append(greeting)
+        greeting.task = self._spawn(self._greet(sock, greeting))
+        greeting.task.add_done_callback(lambda _: self._greeted(greeting))
 
-    async def _greet(self, sock: socket.socket, place: str) -> None:
-        # The answer is sent before the verdict, so that both sides can name what is wrong.
+    def _make_place(self) -> None:
+        # Ends the oldest of those that have proved nothing, if there are any, and of the address that has most of them.
+        unproved = [greeting for greeting in self._greetings if not greeting.handshake.proved] or self._greetings
+        counts = Counter(greeting.host for greeting in unproved)
+        most = max(counts.values())
+        oldest = next(greeting for greeting in unproved if counts[greeting.host] == most)
+        self._complain(oldest.host, "it opens many connections and proves nothing on them")
+        self._greetings.remove(oldest)
+        assert oldest.task is not None
+        oldest.task.cancel()
+
+    async def _greet(self, sock: socket.socket, greeting: Greeting) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 _tune_peer(sock)
-                hello = await self._receive(sock)
-                answer = self._greeter.own_hello(hello.channel, hello.counter)
-                await self._loop.sock_sendall(sock, encode_hello(answer))
+                hello = await self._shake(sock, greeting.handshake)
             self._greeter.accept(hello)
-        except (OSError, Refused) as error:
-            sock.close()
-            if isinstance(error, Refused):
-                self._complain(place.rpartition(":")[0], str(error))
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            self._adopt(sock, hello.replica, hello.channel)
-        finally:
-            self._greeting -= 1
+        except OSError:
+            return
+        except Refused as error:
+            self._complain(greeting.host, str(error))
+            return
+        greeting.sock = None
+        self._adopt(sock, hello.replica, hello.channel)
 
-    async def _receive(self, sock: socket.socket) -> Hello:
-        header = await self._exactly(sock, HEADER_BYTES)
-        return decode_hello(header + await self._exactly(sock, hello_length(header) - HEADER_BYTES))
+    def _greeted(self, greeting: Greeting) -> None:
+        # The end of `_greet`, also if it was ended before it began.
+        if greeting in self._greetings:
+            self._greetings.remove(greeting)
+        if greeting.sock is not None:
+            greeting.sock.close()
 
-    async def _exactly(self, sock: socket.socket, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = await self._loop.sock_recv(sock, size - len(data))
-            if not part:
-                raise OSError("the connection was closed in the handshake")
-            data += part
-        return data
+    async def _shake(self, sock: socket.socket, handshake: Handshake) -> Hello:
+        while handshake.wanted:
+            try:
+                data = await self._loop.sock_recv(sock, handshake.wanted)
+            except ConnectionError:  # as where it closed with something unread
+                data = b""
+            if not data:
+                raise OSError(handshake.end_text())
+            if said := handshake.feed(data):
+                await self._loop.sock_sendall(sock, said)
+        assert handshake.peer is not None
+        return handshake.peer
 
     def _complain(self, place: str, reason: str) -> None:
         # Once for each reason, whatever its numbers, until there is a connection: a peer that is

@@ -23,11 +23,12 @@ from ..log.startup import REFUSALS, start_up
 from ..log.storage import Storage
 from .admin import Admin
 from .commands import Commands
-from .config import CellConfig, ReplicaConfig, replica_config
+from .config import CellConfig, ReplicaConfig, cell_terms, replica_config
 from .edges import EdgeFailed, Hooks, boot_us, load_edge, wall_ms
 from .files import OsDirectory, kernel_boot_id
 from .links import Links
 from .rows import RowLog
+from .secret import cell_secret
 from .sockets import Listener, address_text, raise_file_limit
 
 log = structlog.get_logger()
@@ -109,16 +110,17 @@ async def serve(
 ) -> None:
     """One replica, until it shall stop. When it must not go on, the process ends at once.
 
-    Raises Stopped, and ServeError or one of REFUSALS when it can't start.
+    Raises Stopped, and ServeError, ConfigError or one of REFUSALS when it can't start.
     """
     me = config.replica(name)
+    secret = cell_secret(config, new=new)
     identity = Identity(config.id, config.name, me.id, me.name)
     data_dir = open_data_dir(
         OsDirectory(me.data), identity, new=new, fsync=str(config.fsync), disk_id=secrets.randbits(64),
         segment_bytes=config.limits.segment_bytes,
     )
     try:
-        await _serve(config, me, data_dir, stop, core)
+        await _serve(config, me, secret, data_dir, stop, core)
     except EdgeFailed as error:
         log.critical(f"FATAL {error}")
         sys.stderr.flush()
@@ -128,13 +130,14 @@ async def serve(
 
 
 async def _serve(
-    config: CellConfig, me: ReplicaConfig, data_dir: DataDir, stop: StopRequest, core: str
+    config: CellConfig, me: ReplicaConfig, secret: bytes | None, data_dir: DataDir, stop: StopRequest, core: str
 ) -> None:
     boot_id = kernel_boot_id()
     replica_class = load_core(core).Replica
 
     def make_replica(incarnation: int) -> Replica:
-        replica: Replica = replica_class(replica_config(config, me.name, secrets.randbits(64), incarnation))
+        seed = secrets.randbits(64)
+        replica: Replica = replica_class(replica_config(config, me.name, seed, incarnation, secret))
         return replica
 
     began = time.monotonic()
@@ -145,7 +148,8 @@ async def _serve(
     if found.tail != "clean":
         log.warning("the end of the log was cut", tail=found.tail, position=found.position)
     log.info("log replayed", position=found.position, seconds=round(time.monotonic() - began, 3))
-    process = Process(config, me, data_dir, storage, replica, found.position, core)
+    greeter = Greeter(cell_terms(config, secret), me.id, data_dir.meta.incarnation)
+    process = Process(config, me, greeter, data_dir, storage, replica, found.position, core)
     await process.open_admin()
     with _marking(data_dir):
         data_dir.begin(str(config.fsync), boot_id)
@@ -181,7 +185,7 @@ class Process:
     """Everything that runs while a replica serves."""
 
     def __init__(
-        self, config: CellConfig, me: ReplicaConfig, data_dir: DataDir, storage: Storage,
+        self, config: CellConfig, me: ReplicaConfig, greeter: Greeter, data_dir: DataDir, storage: Storage,
         replica: Replica, position: int, core: str,
     ) -> None:
         """Binds the addresses. Raises ServeError."""
@@ -194,8 +198,6 @@ class Process:
         self.admin = Admin(replica, config, me.name, lambda: self.edge.profile())
         self.rows = RowLog(self.loop, replica)
         self.clients_max = raise_file_limit(config.limits.clients_max)
-        names = [member.name for member in config.replicas]
-        greeter = Greeter(config.id, names, me.id, data_dir.meta.incarnation)
         counter = (data_dir.meta.boots + 1) << COUNTER_SHIFT
         peers: list[tuple[str, int]] = [member.peer for member in config.replicas]
         try:
@@ -208,7 +210,7 @@ class Process:
             self._fail,
         )
         self.edge = load_edge(core)(
-            self.loop, replica, len(names), me.id, storage, position, config.fsync, hooks
+            self.loop, replica, len(peers), me.id, storage, position, config.fsync, hooks
         )
 
     async def open_admin(self) -> None:

@@ -64,10 +64,11 @@ class Listener:
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, address: tuple[str, int],
-        on_socket: Callable[[socket.socket, tuple], None],
+        on_socket: Callable[[socket.socket, tuple], None], accepts_max: int = ACCEPTS_MAX,
     ) -> None:
         """Binds and listens. Raises OSError whose text names the address."""
         self._loop = loop
+        self._accepts_max = accepts_max
         self._on_socket = on_socket
         self._retry: asyncio.TimerHandle | None = None
         self._short = False  # the last accept failed
@@ -83,7 +84,7 @@ class Listener:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_MAX):
+        for _ in range(self._accepts_max):
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):

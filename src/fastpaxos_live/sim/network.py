@@ -1,8 +1,8 @@
 """The network between replicas: connections that break and stall, frames that get lost, partitions.
 
-Two connections (channels) a pair, as in production; the lower id dials, and both ends judge the other's HELLO. Usually
-a channel is a byte stream as TCP's: in order, cut at any byte, stalled while its direction is blocked, and broken now
-and then. In a lossy run the protocol channel carries single frames that are lost, repeated, late and overtaken, even
+Two connections (channels) a pair, as in production; the lower id dials, and both ends have to prove who they are.
+Usually a channel is a byte stream as TCP's: in order, cut at any byte, stalled while its direction is blocked, and
+broken now and then. In a lossy run the protocol channel carries single frames that are lost, repeated, late and overtaken, even
 across a reconnection; of the other channel only catch-up frames get lost, since forwarding relies on a stream.
 """
 
@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from ..log.handshake import CHANNELS, Hello, Refused, encode_hello
+from ..log.handshake import CHANNELS, Handshake, Hello, Refused
 from ..reference.log_frame import FETCH, FETCHED, LEARN
 from .check import Violation
-from .handshake import Handshakes, is_whole
+from .handshake import Handshakes, Recording, feed_whole, judge, says_nonce_only, try_answer, try_call
 from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ HANDSHAKE_LEASES = 2  # after so long a handshake has failed
 Piece = tuple[bytes, bool]
 """Bytes on their way, and whether they were damaged."""
 
+Claim = tuple[Hello, bytes | None]
+"""Who somebody says he is, and his key, or None for the cell's."""
+
 Trap = Callable[[int, int, Fields, bytes], bool]
 """Sees each frame of a lossy network: sender, receiver, header, bytes. True: the frame is taken away."""
 
@@ -32,14 +35,18 @@ Trap = Callable[[int, int, Fields, bytes], bool]
 class Connection:
     """One connection of the pair `low` < `high`."""
 
-    __slots__ = ("low", "high", "channel", "call", "greeting", "closed", "lost", "damaged", "arrival", "queued", "held")
+    __slots__ = (
+        "low", "high", "channel", "counter", "greeting", "said", "closed", "lost", "damaged", "arrival", "queued",
+        "held",
+    )  # fmt: skip
 
-    def __init__(self, low: int, high: int, call: Hello) -> None:
+    def __init__(self, low: int, high: int, channel: int, counter: int, greeting: dict[int, Handshake]) -> None:
         self.low = low
         self.high = high
-        self.channel = call.channel
-        self.call = call
-        self.greeting = {low: bytearray(), high: bytearray()}  # by receiver: of the HELLO, until the end is open
+        self.channel = channel
+        self.counter = counter  # of the caller's calls
+        self.greeting = greeting  # by receiver, until its end is open
+        self.said: dict[int, list[bytes]] = {low: [], high: []}  # in the handshake, by who said it
         self.closed = False
         self.lost = False  # closed so that what was under way never arrives
         self.damaged = False  # bytes were changed on the way
@@ -58,12 +65,12 @@ class Network:
     def __init__(self, world: "World", replicas: int) -> None:
         self.world = world
         self.replicas = replicas
-        self.handshakes = Handshakes(world.cell_id, replicas)
+        self.handshakes = Handshakes(world.cell_id, replicas, {"fsync": world.plan.fsync})
         self.blocked: set[tuple[int, int]] = set()  # (sender, receiver)
         self.cut_for_good: set[tuple[int, int]] = set()  # of them, those that nothing unblocks
         self.standing = world.plan.bandwidth  # bytes a second that each connection has for ever; 0: enough
         self.bandwidth: dict[tuple[int, int], int] = {}  # of those that have less for a while
-        self.strangers: dict[int, Hello] = {}  # replica -> who answers at its address, though it is not that replica
+        self.strangers: dict[int, Claim] = {}  # replica -> who answers at its address, though it is not that replica
         self.live: dict[tuple[int, int, int], Connection] = {}
         self.redials: set[tuple[int, int, int]] = set()  # arranged
         self.lossy = world.plan.lossy
@@ -104,15 +111,21 @@ class Network:
         if (low, high) in self.blocked or (high, low) in self.blocked:
             self._redial(low, high, channel)
             return
-        call = self.handshakes.call(low, channel)
+        call = self.handshakes.call(low, high, channel)
         if high in self.strangers:
-            world.after(4 * self.delay(), self._answer_as_stranger, call, high, world.nodes[low].boots)
+            world.after(4 * self.delay(), self._answer_as_stranger, call, low, high, world.nodes[low].boots)
             self._redial(low, high, channel)
             return
-        conn = self.live[low, high, channel] = Connection(low, high, call)
-        conn.arrival[high] = world.now + 2 * self.delay() + self.delay()  # connected, then the HELLO
-        self._send_bytes(conn, high, encode_hello(call))
+        greeting = {low: call, high: self.handshakes.answer(high)}
+        conn = Connection(low, high, channel, self.handshakes.counters[low], greeting)
+        self.live[low, high, channel] = conn
+        conn.arrival[high] = world.now + 2 * self.delay() + self.delay()  # connected, then the first frame
+        self._say(conn, low, call.begin())
         world.after(HANDSHAKE_LEASES * world.plan.lease_us, self._give_up, conn)
+
+    def _say(self, conn: Connection, sender: int, data: bytes) -> None:
+        conn.said[sender].append(data)
+        self._send_bytes(conn, conn.other(sender), data)
 
     def _redial(self, low: int, high: int, channel: int) -> None:
         key = low, high, channel
@@ -129,62 +142,85 @@ class Network:
             self.close(conn)
 
     def _greet(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
-        # The first bytes of the other end: a HELLO, which opens this end of the connection or ends it.
+        # Of the handshake: its last frame opens this end of the connection, and what is wrong ends it.
         if conn.closed:
             return
-        greeting = conn.greeting[receiver]
-        greeting += data
-        answer = b""
+        handshake, other = conn.greeting[receiver], conn.other(receiver)
         try:
-            if not is_whole(greeting):
+            answer = feed_whole(handshake, data)
+            if damaged and not handshake.pending:
+                raise Violation(f"replica {receiver} took a damaged frame of {other} for a good one")
+            if not handshake.proved and receiver == conn.high and not says_nonce_only(answer):
+                raise Violation(f"replica {receiver} says {answer!r} to {other}, who has proved nothing")
+            if answer:
+                self._say(conn, receiver, answer)
+            if handshake.wanted:
                 return
-            if receiver == conn.high:
-                _, answer = self.handshakes.take_call(receiver, bytes(greeting))
-            else:
-                self.handshakes.take_answer(conn.call, conn.high, bytes(greeting))
+            judge(self.handshakes.greeters[receiver], handshake, other if receiver == conn.low else None)
         except Refused as error:
             if not conn.damaged:
-                raise Violation(f"replica {receiver} refuses replica {conn.other(receiver)}: {error}") from None
+                raise Violation(f"replica {receiver} refuses replica {other}: {error}") from None
             self.close(conn)
             return
-        if damaged:
-            raise Violation(f"replica {receiver} took a damaged HELLO of {conn.other(receiver)} for a good one")
         del conn.greeting[receiver]
+        if not conn.greeting:
+            self.handshakes.heard[conn.low, conn.high, conn.channel] = conn.said
         self.world.nodes[receiver].post(("open_peer", conn))
-        if answer:
-            self._send_bytes(conn, conn.low, answer)
 
-    def _tells_apart(self, called: int, hello: Hello) -> bool:
+    def _tells_apart(self, called: int, hello: Hello, key: bytes | None) -> bool:
         # The call of somebody with a member's identity is known by its number alone, where there was a newer one.
-        member = hello.cell_id == self.world.cell_id and hello.name == self.handshakes.names[hello.replica - 1]
-        if not member or hello.replica >= called:
+        if key is not None or hello.replica >= called or hello != self._as_member(hello):
             return True
         conn = self.live.get((hello.replica, called, hello.channel))
-        return conn is not None and called not in conn.greeting and conn.call.counter >= hello.counter
+        return conn is not None and called not in conn.greeting and conn.counter >= hello.counter
 
-    def _answer_as_stranger(self, call: Hello, dialled: int, boots: int) -> None:
-        stranger = self.strangers.get(dialled)
-        node = self.world.nodes[call.replica]
-        if stranger is None or node.core is None or node.boots != boots:
+    def _as_member(self, hello: Hello) -> Hello:
+        own = self.handshakes.hello_of(hello.replica)
+        return own._replace(channel=hello.channel, counter=hello.counter, called=hello.called)
+
+    def _answer_as_stranger(self, call: Handshake, low: int, dialled: int, boots: int) -> None:
+        claim = self.strangers.get(dialled)
+        node = self.world.nodes[low]
+        if claim is None or node.core is None or node.boots != boots:
             return
-        answer = stranger._replace(channel=call.channel, counter=call.counter)
         try:
-            self.handshakes.take_answer(call, dialled, encode_hello(answer))
+            try_answer(self.handshakes.greeters[low], call, self.handshakes.impostor(*claim), dialled)
         except Refused:
             self.world.count("refused_answer")
         else:
-            raise Violation(f"replica {call.replica} takes {answer} for replica {dialled}")
+            raise Violation(f"replica {low} takes {claim} for replica {dialled}")
 
-    def call_as_stranger(self, called: int, hello: Hello) -> None:
+    def call_as_stranger(self, called: int, hello: Hello, key: bytes | None = None) -> None:
         """Somebody who is no member, or not that one, calls replica `called`, which must refuse it."""
-        if self.world.nodes[called].core is None or not self._tells_apart(called, hello):
+        if self.world.nodes[called].core is None or not self._tells_apart(called, hello, key):
             return
         try:
-            self.handshakes.take_call(called, encode_hello(hello))
+            answer = self.handshakes.answer(called)
+            try_call(self.handshakes.greeters[called], answer, self.handshakes.impostor(hello, key))
         except Refused:
             self.world.count("refused_call")
         else:
             raise Violation(f"replica {called} accepts the call of {hello}")
+
+    def replay(self, low: int, high: int, channel: int) -> None:
+        """Somebody who listened to the last handshake of a channel says the same again, to one and to the other."""
+        heard, greeters = self.handshakes.heard.get((low, high, channel)), self.handshakes.greeters
+        if heard is None:
+            return
+        if self.world.nodes[high].core is not None:
+            try:
+                try_call(greeters[high], self.handshakes.answer(high), Recording(heard[low]))
+            except Refused:
+                self.world.count("refused_call")
+            else:
+                raise Violation(f"replica {high} accepts a call of {low} that was recorded")
+        if self.world.nodes[low].core is not None:
+            try:
+                try_answer(greeters[low], self.handshakes.call(low, high, channel), Recording(heard[high]), high)
+            except Refused:
+                self.world.count("refused_answer")
+            else:
+                raise Violation(f"replica {low} accepts an answer of {high} that was recorded")
 
     def close(self, conn: Connection, gone: int = 0) -> None:
         """The connection breaks; `gone` is the end that died. Without one, what is under way is lost."""
