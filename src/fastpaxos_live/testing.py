@@ -200,9 +200,10 @@ class Cell:
 
     `core` is "cython" or "python"; `fsync` the cell's policy; `limits` and `lease` become the
     tables of these names; `env` adds variables to the environment of single replicas, by id;
-    `with_parent` ends the replicas with the thread that started them, even if that is killed. A
-    second Cell on the same directory continues with the data (on other ports). On leaving the
-    context its processes are killed; when that is due to an exception, what they printed is shown.
+    `with_parent` ends the replicas with the thread that started them, even if that is killed;
+    without `secret` the cell has none. A second Cell on the same directory continues with the data
+    (on other ports). On leaving the context its processes are killed; when that is due to an
+    exception, what they printed is shown.
     """
 
     def __init__(
@@ -215,6 +216,7 @@ class Cell:
         lease: Mapping[str, int] | None = None,
         env: Mapping[int, Mapping[str, str]] | None = None,
         with_parent: bool = False,
+        secret: bool = True,
     ) -> None:
         self.directory = Path(directory)
         self.ids = range(1, replicas + 1)
@@ -228,10 +230,11 @@ class Cell:
         self._with_parent = with_parent
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(self._toml(fsync, limits or {}, lease or {}))
+        self.config.write_text(self._toml(fsync, limits or {}, lease or {}, secret))
 
-    def _toml(self, fsync: str, limits: Mapping[str, int], lease: Mapping[str, int]) -> str:
-        lines = ["[cell]", 'name = "test"', "id = 4711", 'secret = "secret"', f"fsync = {json.dumps(fsync)}"]
+    def _toml(self, fsync: str, limits: Mapping[str, int], lease: Mapping[str, int], secret: bool) -> str:
+        lines = ["[cell]", 'name = "test"', "id = 4711", f"fsync = {json.dumps(fsync)}"]
+        lines += ['secret = "secret"'] if secret else []
         # Small log files: a test cell is formatted in a moment, and meets their borders.
         limits = {"segment_bytes": 4 << 20, **limits}
         for name, table in (("limits", limits), ("lease", lease)):

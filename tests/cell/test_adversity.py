@@ -8,15 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastpaxos_live.log.handshake import NONCE_BYTES, Handshake, Hello, handshake_key, short_frame
 from fastpaxos_live.reference.limits import VALUE_BYTES_MAX
-from fastpaxos_live.reference.log_frame import BEAT, HELLO, frame_encode
+from fastpaxos_live.reference.log_frame import BEAT, CHALLENGE, HELLO, PROPOSE, frame_encode
 from fastpaxos_live.testing import Cell, Closed, Connection, request, wait_until
 
 MEGABYTE = 1 << 20
 GROWTH_MAX = 64 * MEGABYTE  # of a replica's memory, for a client that never reads
 IDLE_CONNECTIONS = 2000
 CELL_ID = 4711  # of the test kit
-STRANGER_ID = 4712
+CHALLENGE_BYTES = len(short_frame(CHALLENGE, bytes(NONCE_BYTES)))
 
 
 @pytest.fixture
@@ -220,25 +221,53 @@ def test_garbage_on_the_peer_port(cell: Cell) -> None:
                 assert stranger.is_closed()
 
 
-@pytest.mark.parametrize(
-    ("cell_id", "sender", "name"),
-    [
-        (STRANGER_ID, 2, b"r2"),
-        (CELL_ID, 9, b"r9"),
-        (CELL_ID, 0, b"r2"),
-        (CELL_ID, 2, b"r3"),
-        (CELL_ID, 2, b"\xff\xfe"),
-    ],
-)
-def test_a_wrong_handshake_is_refused(cell: Cell, cell_id: int, sender: int, name: bytes) -> None:
-    hello = frame_encode(0, HELLO, sender, 1, instance=1, extra=cell_id, payload=name)
-    beat = frame_encode(cell_id, BEAT, sender, 1, number=1 << 60, instance=1 << 40, mark=1 << 40)
-    for i in cell.ids:
-        if sender == i:
-            continue
-        with Connection(cell.peer_ports[i]) as stranger, contextlib.suppress(ConnectionError):
-            stranger.send(hello + beat)
-            assert stranger.is_closed()
+ABSURD = [
+    frame_encode(CELL_ID, BEAT, 1, 1, number=1 << 60, instance=1 << 40, mark=1 << 40),
+    frame_encode(CELL_ID, PROPOSE, 1, 1, number=(1 << 64) - 1),
+]
+
+
+def told_by_peers(cell: Cell, said: bytes) -> Iterator[bytes]:
+    """What each replica says, until it closes, to somebody who says this and then frames of the protocol."""
+    for peer_port in cell.peer_ports.values():
+        told = b""
+        with Connection(peer_port) as stranger, contextlib.suppress(ConnectionError):
+            stranger.send(said + b"".join(ABSURD))
+            while part := stranger.socket.recv(65536):
+                told += part
+        yield told
+
+
+@pytest.mark.parametrize("claim", ["nothing", "r1", "r2"])
+def test_a_stranger_who_knows_the_cell_id_is_told_nothing(cell: Cell, claim: str) -> None:
+    """Nothing but a nonce if it asks for one; and what it says changes nothing."""
+    name = claim.encode()
+    for said in (
+        b"".join(ABSURD),
+        frame_encode(0, HELLO, 1, 1, instance=1 << 40, extra=CELL_ID, payload=name),
+        frame_encode(0, HELLO, 1, 1, instance=(1 << 64) - 1, extra=CELL_ID, payload=name + bytes(32)),
+    ):
+        assert list(told_by_peers(cell, said)) == [b""] * 3
+    for told in told_by_peers(cell, short_frame(CHALLENGE, bytes(NONCE_BYTES))):
+        assert told == short_frame(CHALLENGE, told[-NONCE_BYTES:])
+    assert max(cell.info(i)["promised"] for i in cell.ids) < 1 << 60
+
+
+def test_a_stranger_with_another_key_is_told_nothing(cell: Cell) -> None:
+    settings = {"members": "r1,r2,r3", "fsync": "always"}
+    for secret in (None, bytes(32)):
+        for i in cell.ids:
+            own = Hello(CELL_ID, 1, "r1", 1, settings, 0, 1 << 40, i)
+            handshake = Handshake(handshake_key(CELL_ID, secret), own, bytes(NONCE_BYTES), calls=True)
+            with Connection(cell.peer_ports[i]) as stranger, contextlib.suppress(ConnectionError):
+                stranger.send(handshake.begin())
+                told = b""
+                while part := stranger.socket.recv(65536):
+                    told += part
+                    if len(told) == CHALLENGE_BYTES:
+                        assert not handshake.feed(told[:64])
+                        stranger.send(handshake.feed(told[64:]))
+            assert told == short_frame(CHALLENGE, told[-NONCE_BYTES:])
 
 
 def test_a_connection_to_the_peer_port_that_says_nothing(cell: Cell) -> None:

@@ -8,7 +8,15 @@ from random import Random
 
 import pytest
 
-from fastpaxos_live.log.handshake import COUNTER_SHIFT, Greeter, Hello
+from fastpaxos_live.log.handshake import (
+    CALLED_HELLO,
+    COUNTER_SHIFT,
+    Greeter,
+    Handshake,
+    Hello,
+    Terms,
+    handshake_key,
+)
 from fastpaxos_live.reference.log_frame import BEAT, FETCH, FORWARD, frame_encode
 from fastpaxos_live.sim.check import Violation
 from fastpaxos_live.sim.network import DIAL_US, Network
@@ -24,7 +32,7 @@ class Place:
     """Where a node would be: keeps what arrives."""
 
     def __init__(self) -> None:
-        self.core = True
+        self.core = False
         self.boots = self.starts = 1
         self.items: list[tuple] = []
 
@@ -53,6 +61,7 @@ class Bed:
         self.nodes = [None, Place(), Place()]
         self.network = Network(self, 2)
         for replica in (1, 2):
+            self.nodes[replica].core = True
             self.network.start(replica)
         self.run(1_000_000)
         self.conn = self.network.live[1, 2, 0]
@@ -207,19 +216,19 @@ def test_an_end_opens_when_it_has_the_hello_of_the_other() -> None:
         opened |= {at: bed.now - began for at in (1, 2) if at not in opened and bed.nodes[at].items[-1:]}
         for node in bed.nodes[1:]:
             node.items[:] = [item for item in node.items if item[0] == "open_peer"]
-    assert DIAL_US + 3000 <= opened[2] <= DIAL_US + 3100, "connected in two delays, then the HELLO"
-    assert opened[1] == pytest.approx(opened[2] + 1000, abs=20), "then the answer"
+    assert DIAL_US + 6000 <= opened[1] <= DIAL_US + 6100, "connected in two delays, then four messages"
+    assert opened[2] == pytest.approx(opened[1] + 1000, abs=20), "then that of the caller"
 
 
 def test_calls_of_a_later_life_are_newer() -> None:
     bed = Bed()
-    older = bed.conn.call
+    older = bed.conn
     for replica in (1, 2):
         bed.network.stop(replica)
         bed.nodes[replica].starts += 1
         bed.network.start(replica)
     bed.run(1_000_000)
-    assert bed.network.live[1, 2, 0].call.counter >> COUNTER_SHIFT == 2
+    assert bed.network.live[1, 2, 0].counter >> COUNTER_SHIFT == 2
     assert older.counter >> COUNTER_SHIFT == 1
 
 
@@ -252,14 +261,23 @@ def test_a_handshake_that_stalls_is_given_up() -> None:
     assert stalled.closed and bed.nodes[2].items[-1][0] == "close_peer"
 
 
-STRANGERS = [Hello(CELL, 1, "r1x", 1, 0, 1 << 40), Hello(CELL + 1, 1, "r1", 1, 0, 1 << 40)]
+HELLO = Hello(CELL, 1, "r1", 1, {"members": "r1,r2", "fsync": "always"}, 0, 1 << 40, 2)
+STRANGERS = {
+    "name": (HELLO._replace(name="r1x"), None),
+    "cell": (HELLO._replace(cell_id=CELL + 1), None),
+    "settings": (HELLO._replace(settings=HELLO.settings | {"fsync": "never"}), None),
+    "members": (HELLO._replace(settings=HELLO.settings | {"members": "r1,r2,r3"}), None),
+    "secret": (HELLO, handshake_key(CELL, bytes(32))),
+    "no secret": (HELLO, handshake_key(CELL, None)),
+}
 
 
-@pytest.mark.parametrize("hello", STRANGERS)
-def test_a_stranger_is_refused_and_changes_nothing(hello: Hello) -> None:
-    bed = Bed()
-    bed.network.call_as_stranger(2, hello)
-    bed.network.strangers[2] = hello
+@pytest.mark.parametrize("who", STRANGERS)
+def test_a_stranger_is_refused_and_changes_nothing(who: str) -> None:
+    hello, key = STRANGERS[who]
+    bed = Bed(fsync="always")
+    bed.network.call_as_stranger(2, hello, key)
+    bed.network.strangers[2] = hello._replace(replica=2, name=hello.name.replace("1", "2")), key
     bed.network.close(bed.conn)
     bed.run(10 * DIAL_US)
     assert bed.counts["refused_call"] == 1 and bed.counts["refused_answer"] > 2
@@ -269,16 +287,68 @@ def test_a_stranger_is_refused_and_changes_nothing(hello: Hello) -> None:
     assert not bed.network.live[1, 2, 0].greeting
 
 
-def test_it_is_a_violation_to_accept_a_stranger() -> None:
-    bed = Bed()
-    member = Hello(CELL, 1, "r1", 1, 0, bed.conn.call.counter)
+def test_who_is_newer_than_the_member_cannot_be_told_from_it() -> None:
+    bed = Bed(fsync="always")
+    member = HELLO._replace(counter=bed.conn.counter)
     bed.network.call_as_stranger(2, member)
     assert bed.counts["refused_call"] == 1, "a copy that is not newer"
     bed.network.call_as_stranger(2, member._replace(counter=member.counter + 1))
-    assert bed.counts["refused_call"] == 1, "one that is newer can't be told from the member: not tried"
-    bed.network.handshakes.greeters[2] = Greeter(CELL, ["r1x", "r2"], 2, 1)  # takes any name for the first one's
+    assert bed.counts["refused_call"] == 1, "so it is not tried"
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+def test_it_is_a_violation_to_accept_a_stranger(who: str) -> None:
+    hello, key = STRANGERS[who]
+    bed = Bed(fsync="always")
+    greeters, terms = bed.network.handshakes.greeters, bed.network.handshakes.terms
+    greeters[2] = Greeter(accepting(terms, hello, key), 2, 1)
     with pytest.raises(Violation, match="accepts the call of"):
-        bed.network.call_as_stranger(2, Hello(CELL, 1, "r1x", 1, 0, 1 << 40))
+        bed.network.call_as_stranger(2, hello, key)
+    bed.network.strangers[2] = hello._replace(replica=2, name="r2"), key
+    greeters[1] = Greeter(accepting(terms, hello._replace(name="r1"), key), 1, 1)
+    bed.network.close(bed.network.live[1, 2, 1])
+    with pytest.raises(Violation, match="for replica 2"):
+        bed.run(10 * DIAL_US)
+
+
+def accepting(terms: Terms, hello: Hello, key: bytes | None) -> Terms:
+    """What a replica would have to believe to accept this one."""
+    names = (hello.name, "r2")
+    settings = {"fsync": hello.settings["fsync"], "members": hello.settings["members"]}
+    return Terms(hello.cell_id, names, key or terms.key, settings)
+
+
+def test_what_was_recorded_is_refused_and_changes_nothing() -> None:
+    bed = Bed()
+    bed.network.replay(1, 2, 0)
+    assert bed.counts["refused_call"] == bed.counts["refused_answer"] == 1
+    bed.run(1_000_000)
+    assert not bed.conn.closed
+
+
+def test_it_is_a_violation_to_accept_what_was_recorded() -> None:
+    """As a replica would whose nonces are always the same, and which has forgotten what it accepted."""
+    bed = Bed()
+    handshakes = bed.network.handshakes
+    handshakes._nonce = lambda: bytes(32)  # type: ignore[method-assign]
+    bed.network.close(bed.conn)
+    bed.run(1_000_000)
+    handshakes.begin(2, 1)
+    with pytest.raises(Violation, match="accepts a call of 1 that was recorded"):
+        bed.network.replay(1, 2, 0)
+    bed.nodes[2].core = None
+    with pytest.raises(Violation, match="accepts an answer of 2 that was recorded"):
+        bed.network.replay(1, 2, 0)
+
+
+def test_it_is_a_violation_to_say_anything_to_who_has_proved_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handshake, "_on_challenge", talkative)
+    with pytest.raises(Violation, match="who has proved nothing"):
+        Bed()
+
+
+def talkative(handshake: Handshake, frame: bytes) -> bytes:
+    return Handshake._own_hello(handshake, CALLED_HELLO)
 
 
 # --- bandwidth

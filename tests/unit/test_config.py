@@ -10,6 +10,7 @@ from fastpaxos_live.server.config import (
     CellConfig,
     ConfigError,
     FsyncPolicy,
+    cell_terms,
     load_config,
     parse_address,
     parse_fsync,
@@ -111,6 +112,8 @@ def test_settings_of_a_replica(tmp_path: Path) -> None:
         ('id = "0x1F"', 'id = 1\nfsync = "interval:0"', ["interval:0", "milliseconds"]),
         ('id = "0x1F"', 'id = 1\ncore = "rust"', ["[cell] core", "rust"]),
         ('id = "0x1F"', "", ["[cell]", "id"]),
+        ('id = "0x1F"', 'id = 1\nsecret = ""', ["[cell] secret", "name of a file"]),
+        ('id = "0x1F"', "id = 1\nsecret = 5", ["[cell] secret", "`str"]),
         ("replica_ms = 1000", "master_ms = 571", ["[lease] master_ms", "571", "at most 570"]),
         ("replica_ms = 1000", "master_ms = 600", ["[lease] master_ms"]),
         ("replica_ms = 1000", "beat_ms = 251", ["[lease] beat_ms", "half"]),
@@ -129,6 +132,43 @@ def test_one_line_says_what_is_wrong(
     assert line.startswith(f"{tmp_path}/cell.toml: ")
     for word in words:
         assert word in line
+
+
+def test_the_secret_lies_in_a_file_of_its_own(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).secret is None
+    cell = load(tmp_path, GOOD.replace("[cell]", '[cell]\nsecret = "keys/secret"'))
+    assert cell.secret == tmp_path / "keys/secret", "which need not be there yet"
+    assert load(tmp_path, GOOD.replace("[cell]", '[cell]\nsecret = "/etc/secret"')).secret == Path("/etc/secret")
+
+
+def test_what_only_the_secret_decides(tmp_path: Path) -> None:
+    cell = load(tmp_path, GOOD)
+    secret = bytes(range(32))
+    terms = cell_terms(cell, secret)
+    assert terms.key != cell_terms(cell, None).key
+    assert terms.key == cell_terms(cell, secret).key
+    assert replica_config(cell, "r1", seed=7)["hash_seed"] == cell.id
+    seeds = {replica_config(cell, name, seed=7, secret=secret)["hash_seed"] for name in ("r1", "r2")}
+    assert len(seeds) == 1 and cell.id not in seeds
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "value"),
+    [
+        (('id = "0x1F"', 'id = 31\nfsync = "never"'), "fsync", "never"),
+        (('id = "0x1F"', 'id = 31\nfsync = "interval:7"'), "fsync", "interval:7"),
+        (('name = "r2"', 'name = "r3"'), "members", "r1,r3"),
+        (("replica_ms = 1000", "replica_ms = 2000"), None, ""),
+        (("window = 4", "window = 5"), None, ""),
+    ],
+)
+def test_what_the_replicas_must_agree_on(
+    tmp_path: Path, change: tuple[str, str], key: str | None, value: str
+) -> None:
+    terms = cell_terms(load(tmp_path, GOOD), None).said()
+    assert terms.keys() == {"members", "fsync", "frame_version", "log_version", "slots", "drift_permille"}
+    other = cell_terms(load(tmp_path, GOOD.replace(*change)), None).said()
+    assert {name: other[name] for name in terms if other[name] != terms[name]} == ({key: value} if key else {})
 
 
 def test_the_longest_lease_of_the_master_is_allowed(tmp_path: Path) -> None:

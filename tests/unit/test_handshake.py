@@ -52,7 +52,9 @@ def deliver(handshake: Handshake, data: bytes, size: int = 1 << 20) -> bytes:
 Change = Callable[[int, bytes], bytes]
 
 
-def talk(caller: Handshake, called: Handshake, change: Change = lambda _, said: said, size: int = 1 << 20) -> list[bytes]:
+def talk(
+    caller: Handshake, called: Handshake, change: Change = lambda _, said: said, size: int = 1 << 20
+) -> list[bytes]:
     """Until nobody says anything; `change` is asked what of each message, by its number, arrives. Returns all of them.
 
     Raises Refused.

@@ -12,7 +12,8 @@ from fastpaxos_live.cli.child import Child
 from fastpaxos_live.cli.local import CONFIG, DRAFT, lock_directory, open_cell
 from fastpaxos_live.cli.table import cell_table, number_text
 from fastpaxos_live.cli.up import Rates
-from fastpaxos_live.server.config import Address, CellConfig, FsyncPolicy
+from fastpaxos_live.server.config import Address, CellConfig, FsyncPolicy, load_config
+from fastpaxos_live.server.secret import read_secret
 from fastpaxos_live.testing import wait_until
 
 
@@ -51,6 +52,46 @@ def test_an_emptied_directory_is_not_formatted_again(tmp_path: Path) -> None:
     (tmp_path / "r2/meta.json").unlink()
     make_cell(tmp_path, None, None, None)
     assert not (tmp_path / "r2/meta.json").exists()
+
+
+def test_a_new_cell_has_a_secret(tmp_path: Path) -> None:
+    cell = make_cell(tmp_path, 2, 20001, None)
+    assert cell.secret == tmp_path / "secret"
+    secret = read_secret(cell.secret)
+    assert make_cell(tmp_path, None, None, None).secret == cell.secret and read_secret(cell.secret) == secret
+
+
+def test_a_cell_of_an_earlier_version_is_given_one(tmp_path: Path) -> None:
+    cell = make_cell(tmp_path, 2, 20001, None)
+    path = tmp_path / CONFIG
+    path.write_text(path.read_text().replace('secret = "secret"\n', "").replace("[cell]", "[cell]  # of mine"))
+    path.chmod(0o640)
+    cell.secret.unlink()
+    before = path.read_text()
+    assert load_config(path).secret is None
+    assert make_cell(tmp_path, None, None, None) == cell
+    assert path.read_text().replace('secret = "secret"\n', "") == before
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert read_secret(cell.secret)
+    after = path.read_text()
+    make_cell(tmp_path, None, None, None)
+    assert path.read_text() == after
+
+
+def test_a_file_that_names_the_cell_in_another_way_stays_as_it_is(tmp_path: Path) -> None:
+    make_cell(tmp_path, 1, 20001, None)
+    path = tmp_path / CONFIG
+    text = path.read_text().replace('secret = "secret"\n', "").replace("[cell]", "[ cell ]")
+    path.write_text(text)
+    assert make_cell(tmp_path, None, None, None).secret is None
+    assert path.read_text() == text
+
+
+def test_a_secret_that_was_lost_is_not_made_anew(tmp_path: Path) -> None:
+    cell = make_cell(tmp_path, 1, 20001, None)
+    cell.secret.unlink()
+    make_cell(tmp_path, None, None, None)
+    assert not cell.secret.exists()
 
 
 MEMBERS = [Member(f"r{i}", Address("127.0.0.1", 7000 + i), f"p{i}", f"a{i}") for i in (1, 2, 3)]

@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from pathlib import Path
 
 from ..log.datadir import DataDirError, Identity, open_data_dir
@@ -136,6 +137,8 @@ def write(path: Path, content: str) -> None:
     """Makes the file appear whole and durably, or not at all."""
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("w", encoding="utf-8") as file:
+        if path.exists():
+            shutil.copymode(path, unfinished)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

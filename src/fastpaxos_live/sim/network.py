@@ -2,8 +2,9 @@
 
 Two connections (channels) a pair, as in production; the lower id dials, and both ends have to prove who they are.
 Usually a channel is a byte stream as TCP's: in order, cut at any byte, stalled while its direction is blocked, and
-broken now and then. In a lossy run the protocol channel carries single frames that are lost, repeated, late and overtaken, even
-across a reconnection; of the other channel only catch-up frames get lost, since forwarding relies on a stream.
+broken now and then. In a lossy run the protocol channel carries single frames that are lost, repeated, late and
+overtaken, even across a reconnection; of the other channel only catch-up frames get lost, since forwarding relies on a
+stream.
 """
 
 from collections import deque
