@@ -18,6 +18,7 @@ from rich.console import Console
 from fastpaxos_live.server.config import ConfigError
 from fastpaxos_live.testing import HOST
 
+from . import against as against_run
 from . import failover as failover_run
 from . import hotpath as hotpath_run
 from . import latency as latency_run
@@ -25,6 +26,7 @@ from . import loading, recovery, sweep, table1, tables
 from . import peers as peers_run
 from . import quick as quick_run
 from . import report as report_run
+from .commits import CommitError
 from .generator import Load
 from .hotpath import HotpathError
 from .load import KEYS, VALUE_BYTES, LoadError, Shape
@@ -71,7 +73,7 @@ Out = Annotated[Path, typer.Option(help="Directory for the result, COMMAND.json.
 Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds; the median counts.")]
 Seconds = Annotated[float | None, typer.Option(min=0.05, help="Length of one measurement.")]
 REDIS = ("redis-benchmark", "redis-server")
-ERRORS = (LoadError, HotpathError, AssertionError, OSError)  # AssertionError: the kit waited in vain for a cell
+ERRORS = (CommitError, LoadError, HotpathError, AssertionError, OSError)  # AssertionError: no cell, in vain waited for
 
 
 def _run(
@@ -148,6 +150,33 @@ def peers(
         lambda console: peers_run.run(rounds, seconds, client.value, replicas, named, console),
         peers_run.show, as_json, out,
     )  # fmt: skip
+
+
+@app.command()
+def against(
+    commit: Annotated[str, typer.Argument(help="A commit of this repository; it is built beside the checkout.")],
+    as_json: AsJson = False,
+    out: Out = OUT,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of fresh cells.")] = 15,
+    shapes: Annotated[
+        str, typer.Option(help="Loads with commas: SET or GET, clients x depth, :follower where it is forwarded.")
+    ] = ",".join(against_run.SHAPES),
+    seconds: Seconds = None,
+    require: Annotated[
+        float | None, typer.Option(min=0, help="Fail if an interval lies wholly below this ratio.")
+    ] = None,
+) -> None:
+    """This checkout, as it is built now, beside another commit: the ratio of both with its 95 % interval."""
+    try:
+        loads = [against_run.asked(word) for word in dict.fromkeys(shapes.split(","))]
+    except ValueError as error:
+        _fail(str(error), 2)
+    result = _run(
+        lambda console: against_run.run(commit, pairs, seconds or 0.7, loads, console),
+        against_run.show, as_json, out, (),
+    )  # fmt: skip
+    if require is not None and (slow := against_run.slower(result, require)):
+        _fail(f"below {require:g} of {commit}: {', '.join(slow)}", 1)
 
 
 @app.command()

@@ -190,6 +190,23 @@ def _contest_figures(kind: str) -> Callable[[Sequence[Result]], list[list[Figure
     return figures
 
 
+# --- two commits
+def _against_label(row: Row) -> str:
+    return f"{load_text(row)}{', at a follower' if row.get('at') == 'follower' else ''}"
+
+
+def _against_points(result: Result) -> dict[str, Number]:
+    return {_against_label(row): number(row.get("ratio")) for row in result["rows"]}
+
+
+def _against_figures(runs: Sequence[Result]) -> list[list[Figure]]:
+    rows = runs[-1]["rows"]
+    ends = {"low": "low end of 95 %", "ratio": "ratio of medians", "high": "high end of 95 %"}
+    values = {name: [number(row.get(key)) for row in rows] for key, name in ends.items()}
+    labels = [_against_label(row) for row in rows]
+    return [[Dots("against-ratio", "This / that (more is better)", labels, values, Axis("ratio of requests/s"))]]
+
+
 # --- table 1
 def _paper_label(row: Row) -> str:
     return f"{figure_text(row.get('workers'))} x {bytes_text(row.get('value_bytes'))}, {row.get('replicas')} replicas"
@@ -434,6 +451,10 @@ def run_name(result: Result) -> str:
 
 
 KINDS = {
+    "against": Kind(
+        "Against another commit", "Fresh cells of two commits in turns: ratio of medians with its 95 % interval.",
+        "this / that", True, _against_points, _contest_tables, _against_figures,
+    ),
     "quick": Kind(
         "Quick comparison", "Both cores and one redis-server alone, every write on disk before its reply.",
         "requests/s", True, _contest_points, _contest_tables, _contest_figures("quick"),

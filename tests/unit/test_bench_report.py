@@ -54,6 +54,10 @@ def rows_of(factor: float) -> dict[str, list[results.Row]]:
             {"part": "XXH64, 64 B", "core": core, "ns_per_operation": ns / factor, "bytes_per_second": 5e9}
             for core, ns in (("compiled", 11.25), ("reference", 85.5))
         ],
+        "against": [
+            {**load, "at": at, "results": {"this": {"rps": 900 * factor}, "that": {"rps": 1000}}, "ratio": 0.9 * factor,
+             "low": 0.85 * factor, "high": 0.95 * factor} for at in ("master", "follower")
+        ],
         "other": [{"left": "a<b", "inner": {"x": 1}}, {"right": None}],
     }  # fmt: skip
 
@@ -125,7 +129,7 @@ def test_the_page_has_each_figure_and_the_pngs_are_drawn(report: Path) -> None:
         for figure in figures([one for one in read([report]) if one["kind"] == kind])
     ]
     names = {figure.name for figure in shown}
-    assert len(names) == len(shown) >= 13
+    assert len(names) == len(shown) >= 14
     assert [figure.title for figure in shown if figure.title not in page.text] == []
     compared = {f"{kind}-runs" for kind in kinds.KINDS}
     pngs = {path.stem: path.read_bytes() for path in (report / FIGURES).iterdir()}
