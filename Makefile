@@ -11,7 +11,7 @@ REQUIREMENTS := import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); 
 	print(*p["build-system"]["requires"], *j["dependencies"], \
 	*sum(j["optional-dependencies"].values(), []), sep="\n")
 
-.PHONY: build run test soak lint bench annotate trace clean
+.PHONY: build run test soak pauses lint bench annotate trace clean
 
 build: $(VENV)/built
 
@@ -43,6 +43,12 @@ endif
 # New seeds until Ctrl-C; violations go to soak-failures.txt.
 soak: build
 	$(BIN)/fastpaxos-live sim --soak --jobs $$(nproc) $(ARGS)
+
+# Cells of real processes that are stopped, killed and cut off, under clients that check every reply.
+MINUTES ?= 10
+REPLICAS ?= 3 5
+pauses: build
+	$(BIN)/python -m tests.cell.pauses --minutes $(MINUTES) --replicas $(REPLICAS) $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .

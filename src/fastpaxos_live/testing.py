@@ -224,7 +224,7 @@ class Cell:
         ports = free_ports(3 * replicas)
         self.ports = dict(zip(self.ids, ports, strict=False))
         self.peer_ports = dict(zip(self.ids, ports[replicas:], strict=False))
-        self._admin_ports = dict(zip(self.ids, ports[2 * replicas :], strict=False))
+        self.admin_ports = dict(zip(self.ids, ports[2 * replicas :], strict=False))
         self.config = self.directory / "cell.toml"
         self._env = env or {}
         self._with_parent = with_parent
@@ -246,7 +246,7 @@ class Cell:
                 f'name = "r{i}"',
                 f'client = "{HOST}:{self.ports[i]}"',
                 f'peer = "{HOST}:{self.peer_ports[i]}"',
-                f'admin = "{HOST}:{self._admin_ports[i]}"',
+                f'admin = "{HOST}:{self.admin_ports[i]}"',
                 f"data = {json.dumps(str(self.data(i)))}",
             ]
         return "\n".join(lines) + "\n"
@@ -254,6 +254,10 @@ class Cell:
     def data(self, i: int) -> Path:
         """Directory of replica i's files."""
         return self.directory / f"r{i}"
+
+    def config_of(self, i: int) -> Path:
+        """The configuration that replica i is started with; a subclass may give each its own."""
+        return self.config
 
     def log(self, i: int) -> Path:
         """File with everything that replica i printed."""
@@ -270,7 +274,7 @@ class Cell:
                 "fastpaxos_live",
                 "serve",
                 "--config",
-                str(self.config),
+                str(self.config_of(i)),
             ]
             command += ["--name", f"r{i}", "--core", self.core]
             command += ["--with-parent"] if self._with_parent else []

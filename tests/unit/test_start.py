@@ -46,7 +46,7 @@ def refused(cell: Cell) -> str:
     return line.removeprefix("fastpaxos-live: ")
 
 
-@pytest.mark.parametrize("which", ["ports", "peer_ports", "_admin_ports"])
+@pytest.mark.parametrize("which", ["ports", "peer_ports", "admin_ports"])
 def test_an_address_in_use(tmp_path: Path, which: str) -> None:
     cell = Cell(tmp_path, replicas=1)
     port = getattr(cell, which)[1]
