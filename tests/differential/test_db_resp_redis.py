@@ -12,6 +12,7 @@ from tests.differential.resp_requests import Sensible, request
 
 from fastpaxos_live import _core
 from fastpaxos_live.reference import probe as reference_probe
+from fastpaxos_live.server.glob import glob
 
 VALUE_BYTES_MAX = 1 << 20
 PROBES = pytest.mark.parametrize(
@@ -29,9 +30,13 @@ class Redis:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def line(self) -> bytes:
+        """The first line of a reply, where the rest is read piece by piece."""
+        return self._stream.readline()
+
     def reply(self) -> bytes:
         """The bytes of one reply; empty at the end of the stream."""
-        line = self._stream.readline()
+        line = self.line()
         if line[:1] == b"$" and line != b"$-1\r\n":
             return line + self._stream.read(int(line[1:]) + 2)
         if line[:1] in (b"*", b"%"):
@@ -107,6 +112,19 @@ def test_random_requests(probe_class, resp: int, seed: int, redis: Redis) -> Non
             assert is_close(reply, expected), args
         else:
             assert reply == expected, args
+
+
+def test_patterns(redis: Redis) -> None:
+    random = Random(5)
+    names = sorted({bytes(random.choices(b"ab-^]", k=random.randrange(1, 7))) for _ in range(150)})
+    for name in names:
+        redis.ask(b"SET", name, b"")
+    for _ in range(1500):
+        pattern = bytes(random.choices(b"ab*?[^]-\\", weights=(4, 4, 3, 1, 3, 1, 3, 2, 1), k=random.randrange(10)))
+        redis.send(request(b"KEYS", pattern))
+        found = sorted(redis.reply()[:-2].partition(b"\r\n")[2] for _ in range(int(redis.line()[1:])))
+        matches = glob(pattern)
+        assert found == [name for name in names if matches(name)], pattern
 
 
 LINES = [

@@ -1,15 +1,22 @@
 """The commands that Python answers, asked through a real replica: a cell of one, on both cores."""
 
+import os
+import resource
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastpaxos_live._api import Status
 from fastpaxos_live._select import load_core
+from fastpaxos_live.reference.limits import CALL_ARGUMENTS_MAX, CALL_BYTES_MAX
 from fastpaxos_live.server.cluster import Cluster, key_slot
 from fastpaxos_live.server.command_table import COMMANDS
-from fastpaxos_live.server.commands import Commands, glob, parse_integer
+from fastpaxos_live.server.commands import CLIENTS_LISTED_MAX, PATTERNS_MAX, Commands, parse_integer
 from fastpaxos_live.server.config import CellConfig, parse_config, replica_config
 from fastpaxos_live.server.info import Counters, View, failures_tolerated, info_text
 from fastpaxos_live.server.reply import Simple, Verbatim, encode, encode_error
@@ -17,6 +24,7 @@ from fastpaxos_live.testing import request
 
 WALL_MS = 1_800_000_000_000
 TURNS_MAX = 1000
+STEPS_MAX = 250_000  # of Python's machine: some milliseconds
 
 
 def cell_of(replicas: int, more: str = "") -> CellConfig:
@@ -394,22 +402,130 @@ def test_integers_as_redis_reads_them(text: bytes, number: int | None) -> None:
     assert parse_integer(text) == number
 
 
+class Steps:
+    """Counts the steps of Python's machine while it is entered: what a handler costs, on any computer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "Steps":
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        self.count += event == "opcode"
+        return self._trace
+
+
+NAMES = [b"client|list"] * (CALL_ARGUMENTS_MAX - 2)
+HOSTILE = {
+    "stars": [b"CONFIG", b"GET", b"*" * 30 + b"x"],
+    "stars between": [b"CONFIG", b"GET", b"*a" * 30 + b"x"],
+    "almost a name": [b"CONFIG", b"GET", *[b"*e*e*e*o*y*x"] * (CALL_ARGUMENTS_MAX - 2)],
+    "as many as may be": [b"CONFIG", b"GET", *[b"*y*y*y*y"] * PATTERNS_MAX],
+    "a long pattern": [b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", b"*?" * 50_000],
+    "a long class": [b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", b"[" + b"a-z" * 80 + b"]*"],
+    "halves": [b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", b"*" + b"[a-z]" * 5 + b"*" + b"[a-z]" * 5 + b"9"],
+    "many names": [b"COMMAND", b"INFO", *NAMES],
+    "too many names": [b"COMMAND", b"INFO", *[b"get"] * 20_000],
+    "all names": [b"COMMAND"],
+    "docs": [b"COMMAND", b"DOCS"],
+    "docs of many": [b"COMMAND", b"DOCS", *NAMES],
+    "keys of many": [b"COMMAND", b"GETKEYS", b"MGET", *NAMES[1:]],
+    "a long name": [b"CLIENT", b"SETNAME", b"x" * (8 << 20)],
+    "a name as long as may be": [b"CLIENT", b"SETNAME", b"x" * CALL_BYTES_MAX],
+    "a long library": [b"CLIENT", b"SETINFO", b"lib-name", b"x" * 60_000],
+    "a long number": [b"SELECT", b"9" * 60_000],
+    "clients": [b"CLIENT", b"LIST"],
+    "clients by number": [b"CLIENT", b"LIST", b"ID", *[b"%d" % i for i in range(1, CALL_ARGUMENTS_MAX - 2)]],
+    "options": [b"HELLO", b"3", *[b"SETNAME", b"x"] * 120],
+    "sections": [b"INFO", *[b"nothing"] * (CALL_ARGUMENTS_MAX - 1)],
+    "settings": [b"CONFIG", b"SET", *[b"appendonly", b"yes"] * 120],
+    "a long key": [b"CLUSTER", b"KEYSLOT", b"x" * 60_000],
+    "a long subcommand": [b"CLIENT", b"x" * 60_000],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_request_holds_the_loop(solo: Solo, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for conn in range(2, CLIENTS_LISTED_MAX + 1):
+        solo.commands.on_open(conn, f"127.0.0.1:{50000 + conn}")
+    steps, handle = Steps(), solo.commands.handle
+
+    def counted(conn: int, args: list[bytes]) -> tuple[bytes, bool]:
+        with steps:
+            return handle(conn, args)
+
+    monkeypatch.setattr(solo.commands, "handle", counted)
+    reply = solo.send(request(*HOSTILE[name]))
+    assert reply
+    assert steps.count < STEPS_MAX, reply[:100]
+
+
+TOO_MUCH = b"-ERR this command takes at most %d arguments of %d bytes in all" % (CALL_ARGUMENTS_MAX, CALL_BYTES_MAX)
+
+
 @pytest.mark.parametrize(
-    ("pattern", "matching", "other"),
+    ("args", "reply"),
     [
-        ("*", ["", "a"], []),
-        ("a?c", ["abc", "ABC"], ["ac", "abbc"]),
-        ("a[b-d]", ["ab", "ad"], ["ae", "a-"]),
-        ("a[^b]", ["ac"], ["ab"]),
-        ("a[-b]", ["a-", "ab"], ["ac"]),
-        (r"a\*", ["a*"], ["ab"]),
-        (r"a[\]]", ["a]"], ["ab"]),
-        ("a[z-a]", [], ["am"]),
-        ("a[", ["a["], ["a"]),
-        ("a.c", ["a.c"], ["abc"]),
+        ([b"COMMAND", b"INFO", *[b"get"] * 255], TOO_MUCH),
+        ([b"FPL.X", b"x" * 65536], TOO_MUCH),
+        ([b"CONFIG", b"GET", *[b"*"] * 17], b"-ERR at most 16 patterns in a request"),
+        ([b"CONFIG", b"GET", b"*" * 257], b"-ERR a pattern has at most 256 bytes"),
+        ([b"CLIENT", b"SETNAME", b"x" * 129], b"-ERR Client names have at most 128 bytes"),
+        ([b"CLIENT", b"SETINFO", b"lib-ver", b"x" * 129], b"-ERR lib-ver has at most 128 bytes"),
     ],
 )
-def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
-    matches = glob(pattern)
-    assert [name for name in matching if not matches(name)] == []
-    assert [name for name in other if matches(name)] == []
+def test_a_refusal_names_its_limit(solo: Solo, args: list[bytes], reply: bytes) -> None:
+    assert solo.send(request(*args)) == reply + b"\r\n"
+
+
+def test_more_clients_than_can_be_listed(solo: Solo) -> None:
+    for conn in range(2, CLIENTS_LISTED_MAX + 2):
+        solo.commands.on_open(conn, "127.0.0.1:1")
+    assert b"-ERR more than 5000 clients" in solo.ask("CLIENT LIST")
+    assert solo.ask("CLIENT LIST ID 5 5 4").count(b"\nid=") == 3
+    solo.commands.on_close(2)
+    assert solo.ask("CLIENT LIST").startswith(b"$")
+
+
+def test_a_mistake_in_a_handler_is_one_clients_error(solo: Solo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(solo.commands.cluster, "nodes", full)
+    with capture_logs() as logs:
+        assert solo.ask("CLUSTER NODES") == b"-ERR internal error\r\n"
+    assert [(line["event"], line["command"], line["exc_info"]) for line in logs] == [
+        ("a request failed", "cluster|nodes", True)
+    ]
+    assert solo.ask("CLUSTER MYID").startswith(b"$40\r\n")
+
+
+def test_a_path_that_is_not_unicode(solo: Solo) -> None:
+    path = Path(os.fsdecode(b"/cells/\xff/cell.toml"))
+    solo.commands.cell = replace(solo.cell, path=path)
+    for hello in ("HELLO 2", "HELLO 3"):
+        solo.ask(hello)
+        assert b"config_file:/cells/\xff/cell.toml\r\n" in solo.ask("INFO server")
+
+
+def test_memory_is_told_without_a_descriptor_left(solo: Solo) -> None:
+    used = [os.dup(0)]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used[0] + 1, limits[1]))
+    try:
+        while True:
+            try:
+                used.append(os.dup(0))
+            except OSError:
+                break
+        assert b"used_memory_rss:" in solo.ask("INFO memory")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in used:
+            os.close(file)

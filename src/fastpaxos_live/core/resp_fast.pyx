@@ -136,7 +136,7 @@ cdef int resp_encode(
                 return resp_bad_arity(&q)
             return resp_shape(&q, row)
     if resp_is_own(&q):
-        return RESP_CALL
+        return resp_call(&q)
     return resp_unknown(&q)
 
 
@@ -171,7 +171,7 @@ cdef int resp_shape(const RespRequest *q, const RespCommand *row) noexcept nogil
         return RESP_REPLY
     if shape == SHAPE_ECHO:
         return resp_echo(q)
-    return RESP_CALL
+    return resp_call(q)
 
 
 cdef inline int resp_kind(uint8_t opcode) noexcept nogil:
@@ -427,6 +427,17 @@ cdef int resp_flush(const RespRequest *q) noexcept nogil:
         if not resp_is(&option, b"ASYNC") and not resp_is(&option, b"SYNC"):
             return resp_error(q, b"syntax error")
     return resp_operation(q, OP_FLUSH, 0, 0, q.argc, 1)
+
+
+cdef int resp_call(const RespRequest *q) noexcept nogil:
+    cdef uint64_t size = 0
+    cdef uint32_t i
+    if q.argc <= CALL_ARGUMENTS_MAX:
+        for i in range(q.argc):
+            size += resp_size(q, i)
+        if size <= CALL_BYTES_MAX:
+            return RESP_CALL
+    return resp_error(q, b"this command takes at most 256 arguments of 65536 bytes in all")
 
 
 cdef int resp_echo(const RespRequest *q) noexcept nogil:

@@ -37,6 +37,7 @@ from .db_ops import (
     op_encode,
     parse_integer,
 )
+from .limits import CALL_ARGUMENTS_MAX, CALL_BYTES_MAX
 
 READ, WRITE, REPLY, CALL = range(4)
 
@@ -48,6 +49,7 @@ ERR_SYNTAX = b"ERR syntax error"
 ERR_INTEGER = b"ERR value is not an integer or out of range"
 ERR_DECREMENT = b"ERR decrement would overflow"
 ERR_NX = b"ERR NX and XX, GT or LT options at the same time are not compatible"
+ERR_CALL = b"ERR this command takes at most %d arguments of %d bytes in all" % (CALL_ARGUMENTS_MAX, CALL_BYTES_MAX)
 ERR_GT = b"ERR GT and LT options at the same time are not compatible"
 
 Encoded = tuple[int, bytes]
@@ -71,7 +73,7 @@ def encode(args: list[bytes], resp: int) -> Encoded:
     name = args[0].upper()
     row = COMMANDS.get(name)
     if row is None:
-        return (CALL, b"") if name.startswith(b"FPL.") else _error(_unknown(args))
+        return _call(None, args, resp) if name.startswith(b"FPL.") else _error(_unknown(args))
     if len(args) != row.arity if row.arity > 0 else len(args) < -row.arity:
         return _arity(args)
     return row.shape(row, args, resp)
@@ -230,7 +232,9 @@ def _echo(row: Command, args: list[bytes], _: int) -> Encoded:
     return REPLY, b"$%d\r\n%b\r\n" % (len(args[1]), args[1])
 
 
-def _call(row: Command, args: list[bytes], _: int) -> Encoded:
+def _call(_row: Command | None, args: list[bytes], _: int) -> Encoded:
+    if len(args) > CALL_ARGUMENTS_MAX or sum(map(len, args)) > CALL_BYTES_MAX:
+        return _error(ERR_CALL)
     return CALL, b""
 
 

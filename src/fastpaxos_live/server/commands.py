@@ -2,20 +2,28 @@
 
 The core answers all others itself. `COMMANDS` (command_table.py) says which commands there are; a
 handler here is a method named after the command, or after "container_subcommand".
+
+A request comes with at most CALL_ARGUMENTS_MAX arguments, CALL_BYTES_MAX bytes of them. No handler may hold the event
+loop for long with that: replies that are costly to make are made once, and lists have an end.
 """
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
+
+import structlog
 
 from .._api import Replica
 from .cluster import Cluster, key_slot
 from .command_table import COMMANDS, Command
 from .config import CellConfig
-from .info import VERSION_OF_REDIS, Counters, View, info_text
-from .reply import OK, CommandError, Simple, Verbatim, encode, encode_error
+from .glob import PATTERN_BYTES_MAX, PatternTooLong, glob
+from .info import VERSION_OF_REDIS, Counters, View, info_text, statm
+from .reply import OK, CommandError, Encoded, Simple, Verbatim, encode, encode_error
 from .settings import Settings
+
+log = structlog.get_logger()
 
 NO_PASSWORD = (
     "ERR AUTH <password> called without any password configured for the default user. "
@@ -24,6 +32,11 @@ NO_PASSWORD = (
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 BAD_INTEGER = "ERR value is not an integer or out of range"
 SYNTAX = "ERR syntax error"
+INTEGER_BYTES_MAX = 20
+CLIENTS_LISTED_MAX = 5_000  # in one reply
+PATTERNS_MAX = 16  # in one request
+NAME_BYTES = bytes(range(33, 127))
+NAME_BYTES_MAX = 128  # of a client, of its library or its version: each is in every CLIENT LIST
 
 
 @dataclass(slots=True)
@@ -33,6 +46,7 @@ class Client:
     conn: int  # the driver's id, reused after it closes
     id: int  # never reused while this process runs
     address: str
+    local: str  # where it is connected to
     since: float = field(default_factory=time.monotonic)
     asked: float = field(default_factory=time.monotonic)  # when Python last answered it
     last: str = "NULL"  # the last command that Python answered
@@ -41,15 +55,20 @@ class Client:
     lib_version: str = ""
     resp: int = 2
     redirect: bool = False
+    head: str = ""  # the beginning and the end of `line`, which seldom change
+    tail: str = ""
 
-    def line(self, now: float, local: str) -> str:
+    def rename(self) -> None:
+        """To be called when a name has changed."""
+        self.head = f"id={self.id} addr={self.address} laddr={self.local} fd=-1 name={self.name} age="
+        self.tail = f" lib-name={self.lib_name} lib-ver={self.lib_version}\n"
+
+    def line(self, now: float) -> str:
         """The line of CLIENT LIST; clients' libraries want all of Redis's fields in it."""
         return (
-            f"id={self.id} addr={self.address} laddr={local} fd=-1 name={self.name} "
-            f"age={int(now - self.since)} idle={int(now - self.asked)} flags=N db=0 sub=0 psub=0 "
+            f"{self.head}{int(now - self.since)} idle={int(now - self.asked)} flags=N db=0 sub=0 psub=0 "
             "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
-            f"omem=0 tot-mem=0 events=r cmd={self.last} user=default redir=-1 resp={self.resp} "
-            f"lib-name={self.lib_name} lib-ver={self.lib_version}\n"
+            f"omem=0 tot-mem=0 events=r cmd={self.last} user=default redir=-1 resp={self.resp}{self.tail}"
         )
 
 
@@ -67,16 +86,26 @@ class Commands:
         self.settings = Settings(cell, self.me)
         self.cluster = Cluster(cell, self.me)
         self.counters = Counters()
+        statm()
         self.clients: dict[int, Client] = {}
+        self.numbered: dict[int, Client] = {}  # the same, by what CLIENT ID says
+        self._local = str(self.me.client)
+        for command in COMMANDS.values():  # what is kept is made now, before anybody waits for it
+            for resp in (2, 3):
+                described(command, resp)
+                documented(command, resp)
 
     def on_open(self, conn: int, address: str) -> None:
         """The driver accepted a connection from `address` ("host:port")."""
         self.counters.connections += 1
-        self.clients[conn] = Client(conn, self.counters.connections, address)
+        client = Client(conn, self.counters.connections, address, self._local)
+        client.rename()
+        self.clients[conn] = self.numbered[client.id] = client
 
     def on_close(self, conn: int) -> None:
         """The connection is gone."""
-        self.clients.pop(conn, None)
+        if (client := self.clients.pop(conn, None)) is not None:
+            del self.numbered[client.id]
 
     def handle(self, conn: int, args: Args) -> tuple[bytes, bool]:
         """(reply, whether to close the connection after it) to one request. Raises nothing."""
@@ -86,10 +115,14 @@ class Commands:
             command = find(args)
             client.asked, client.last = time.monotonic(), command.name
             value = self.handler(command)(client, args)
+            return encode(value, client.resp), command.name == "quit"
         except CommandError as error:
             self.counters.errors += 1
             return encode_error(str(error)), False
-        return encode(value, client.resp), command.name == "quit"
+        except Exception:  # a mistake here, or a want of something: nobody else has to suffer
+            self.counters.errors += 1
+            log.exception("a request failed", command=client.last)
+            return encode_error("ERR internal error"), False
 
     def handler(self, command: Command) -> Handler:
         container, _, sub = command.name.partition("|")
@@ -119,6 +152,7 @@ class Commands:
             else:
                 raise CommandError(f"ERR Syntax error in HELLO option '{text(rest[0])}'")
         client.resp, client.name = resp, name
+        client.rename()
         self.tell_core(client)
         return {
             "server": "redis",
@@ -151,6 +185,7 @@ class Commands:
 
     def reset(self, client: Client, args: Args) -> object:
         client.resp, client.redirect, client.name = 2, False, ""
+        client.rename()
         self.tell_core(client)
         return Simple("RESET")
 
@@ -170,6 +205,7 @@ class Commands:
 
     def client_setname(self, client: Client, args: Args) -> object:
         client.name = parse_name(args[2], "Client names")
+        client.rename()
         return OK
 
     def client_setinfo(self, client: Client, args: Args) -> object:
@@ -181,15 +217,17 @@ class Commands:
                 client.lib_version = parse_name(args[3], "lib-ver")
             case _:
                 raise CommandError(f"ERR Unrecognized option '{attribute}'")
+        client.rename()
         return OK
 
     def client_info(self, client: Client, args: Args) -> object:
-        return Verbatim(client.line(time.monotonic(), str(self.me.client)))
+        return Verbatim(client.line(time.monotonic()))
 
     def client_list(self, client: Client, args: Args) -> object:
-        now, local = time.monotonic(), str(self.me.client)
-        chosen = select_clients(list(self.clients.values()), args[2:])
-        return Verbatim("".join(other.line(now, local) for other in chosen))
+        now, chosen = time.monotonic(), select_clients(self.numbered, args[2:])
+        if len(chosen) > CLIENTS_LISTED_MAX:
+            raise CommandError(f"ERR more than {CLIENTS_LISTED_MAX} clients can't be listed at once, ask by ID")
+        return Verbatim("".join([other.line(now) for other in chosen]))
 
     def client_no_evict(self, client: Client, args: Args) -> object:
         if args[2].upper() not in (b"ON", b"OFF"):
@@ -201,7 +239,7 @@ class Commands:
     # --- COMMAND
 
     def command(self, client: Client, args: Args) -> object:
-        return [describe(command) for command in COMMANDS.values()]
+        return array(described(command, client.resp) for command in COMMANDS.values())
 
     def command_count(self, client: Client, args: Args) -> object:
         return len(COMMANDS)
@@ -219,21 +257,24 @@ class Commands:
                 category = "@" + text(options[2]).lower()
                 return [name for name, command in COMMANDS.items() if category in acl(command)]
             case b"PATTERN":
-                matches = glob(text(options[2]))
-                return [name for name in COMMANDS if matches(name)]
+                matches = matcher(options[2])
+                return [name for name in COMMANDS if matches(name.encode())]
         raise CommandError(SYNTAX)
 
     def command_info(self, client: Client, args: Args) -> object:
         if len(args) == 2:
             return self.command(client, args)
         found = (lookup(text(name)) for name in args[2:])
-        return [command and describe(command) for command in found]
+        return array(described(command, client.resp) if command else encode(None, client.resp) for command in found)
 
     def command_docs(self, client: Client, args: Args) -> object:
         if len(args) == 2:
-            return {name: document(command) for name, command in COMMANDS.items()}
-        found = (lookup(text(name)) for name in args[2:])
-        return {command.name: document(command) for command in found if command}
+            found = list(COMMANDS.values())
+        else:
+            asked = (lookup(text(name)) for name in args[2:])
+            found = list({command.name: command for command in asked if command}.values())
+        head = b"%%%d\r\n" % len(found) if client.resp == 3 else b"*%d\r\n" % (2 * len(found))
+        return Encoded(head + b"".join(documented(command, client.resp) for command in found))
 
     def command_getkeys(self, client: Client, args: Args) -> object:
         request = args[2:]
@@ -249,9 +290,11 @@ class Commands:
     # --- server
 
     def config_get(self, client: Client, args: Args) -> object:
-        patterns = [glob(text(pattern)) for pattern in args[2:]]
+        if len(args) - 2 > PATTERNS_MAX:
+            raise CommandError(f"ERR at most {PATTERNS_MAX} patterns in a request")
+        patterns = [matcher(pattern) for pattern in args[2:]]
         values = self.settings.values
-        return {name: values[name] for name in values if any(match(name) for match in patterns)}
+        return {name: values[name] for name in values if any(match(name.encode()) for match in patterns)}
 
     def config_set(self, client: Client, args: Args) -> object:
         if len(args) % 2:
@@ -341,16 +384,19 @@ def text(argument: bytes) -> str:
 
 def parse_integer(argument: bytes) -> int | None:
     """A 64-bit decimal as Redis reads it: no sign but "-", no spaces, no leading zeros."""
-    if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", argument):
+    if len(argument) > INTEGER_BYTES_MAX or not argument.removeprefix(b"-").isdigit():
         return None
     number = int(argument)
-    return number if -(1 << 63) <= number < 1 << 63 else None
+    return number if b"%d" % number == argument and -(1 << 63) <= number < 1 << 63 else None
 
 
 def parse_name(argument: bytes, what: str) -> str:
     """A name without spaces or control characters. Raises CommandError."""
-    if any(not 33 <= byte <= 126 for byte in argument):
+    if argument.translate(None, NAME_BYTES):
         raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+    if len(argument) > NAME_BYTES_MAX:
+        verb = "have" if what.endswith("names") else "has"
+        raise CommandError(f"ERR {what} {verb} at most {NAME_BYTES_MAX} bytes")
     return argument.decode()
 
 
@@ -390,57 +436,29 @@ def find(args: Args) -> Command:
     return command
 
 
-def glob(pattern: str) -> Callable[[str], bool]:
-    """Redis's patterns (* ? [a-z] [^x] backslash), upper and lower case alike; for names."""
-    expression = ""
-    for token in re.findall(r"\\.|\[\^?(?:\\.|[^\]\\])*\]|.", pattern, re.DOTALL):
-        match token[0], token:
-            case _, "*":
-                expression += ".*"
-            case _, "?":
-                expression += "."
-            case "\\", _:
-                expression += re.escape(token[-1])
-            case "[", _ if len(token) > 1:
-                expression += glob_class(token)
-            case _:
-                expression += re.escape(token)
-    compiled = re.compile(expression, re.DOTALL | re.IGNORECASE)
-    return lambda name: compiled.fullmatch(name) is not None
-
-
-def glob_class(token: str) -> str:
-    """A class such as "[^a-z]" as a regular expression."""
-    negated = token.startswith("[^")
-    members = re.findall(r"\\.|.", token[2 if negated else 1 : -1], re.DOTALL)
-    if not members:
-        return "." if negated else "(?!)"
-    inner = "".join(
-        "-" if member == "-" and 0 < at < len(members) - 1 else re.escape(member[-1])
-        for at, member in enumerate(members)
-    )
+def matcher(pattern: bytes) -> Callable[[bytes], bool]:
+    """`glob`. Raises CommandError."""
     try:
-        re.compile(f"[{inner}]")
-    except re.error:  # a range that runs backwards
-        return "(?!)"
-    return f"[{'^' if negated else ''}{inner}]"
+        return glob(pattern)
+    except PatternTooLong:
+        raise CommandError(f"ERR a pattern has at most {PATTERN_BYTES_MAX} bytes") from None
 
 
-def select_clients(clients: list[Client], options: Args) -> list[Client]:
+def select_clients(clients: dict[int, Client], options: Args) -> list[Client]:
     """CLIENT LIST's options: TYPE normal|master|replica|pubsub, ID id... Raises CommandError."""
     if not options:
-        return clients
+        return list(clients.values())
     match options[0].upper():
         case b"TYPE" if len(options) == 2:
             kind = text(options[1]).lower()
             if kind not in ("normal", "master", "replica", "slave", "pubsub"):
                 raise CommandError(f"ERR Unknown client type '{text(options[1])}'")
-            return clients if kind == "normal" else []
+            return list(clients.values()) if kind == "normal" else []
         case b"ID" if len(options) > 1:
             ids = [parse_integer(option) for option in options[1:]]
             if None in ids:
                 raise CommandError("ERR Invalid client ID")
-            return [client for client in clients if client.id in ids]
+            return [clients[id] for id in ids if id is not None and id in clients]
     raise CommandError(SYNTAX)
 
 
@@ -455,6 +473,24 @@ def acl(command: Command) -> list[str]:
         named.append("@dangerous")
     groups = {"generic": "@keyspace", "string": "@string", "connection": "@connection"}
     return named + [groups[command.group]] if command.group in groups else named
+
+
+def array(entries: Iterable[bytes]) -> Encoded:
+    """An array of replies that are encoded already."""
+    found = list(entries)
+    return Encoded(b"*%d\r\n" % len(found) + b"".join(found))
+
+
+@cache
+def described(command: Command, resp: int) -> bytes:
+    """The entry of COMMAND INFO, encoded."""
+    return encode(describe(command), resp)
+
+
+@cache
+def documented(command: Command, resp: int) -> bytes:
+    """The name and the entry of COMMAND DOCS, encoded."""
+    return encode(command.name, resp) + encode(document(command), resp)
 
 
 def describe(command: Command) -> list[object]:

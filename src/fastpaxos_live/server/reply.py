@@ -1,7 +1,7 @@
 """Replies of the commands that Python answers, in RESP2 and RESP3.
 
 Handlers return plain values: None, bool, int, str and bytes (bulk strings), list or tuple (array),
-dict (map), frozenset (set), and the two kinds below. They raise CommandError for an error reply.
+dict (map), frozenset (set), and the three kinds below. They raise CommandError for an error reply.
 """
 
 
@@ -13,6 +13,10 @@ class Verbatim(str):
     """Text for people: marked as such in RESP3, a bulk string in RESP2."""
 
 
+class Encoded(bytes):
+    """A reply that is encoded already."""
+
+
 class CommandError(Exception):
     """An error reply; the text is what the client sees, its code first ("ERR ...")."""
 
@@ -20,10 +24,14 @@ class CommandError(Exception):
 OK = Simple("OK")
 
 
+def encode_text(text: str) -> bytes:
+    """The bytes that a text was made from: of a client, or of a path, whatever they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def encode_error(text: str) -> bytes:
     """An error reply: always one line, whatever the client sent into it."""
-    line = text.encode("utf-8", "surrogateescape")
-    return b"-%s\r\n" % line.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"-%s\r\n" % encode_text(text).replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def encode(value: object, resp: int) -> bytes:
@@ -36,12 +44,14 @@ def encode(value: object, resp: int) -> bytes:
         case int():
             return b":%d\r\n" % value
         case Simple():
-            return b"+%s\r\n" % value.encode()
+            return b"+%s\r\n" % encode_text(value)
         case Verbatim() if resp == 3:
-            text = value.encode()
+            text = encode_text(value)
             return b"=%d\r\ntxt:%s\r\n" % (len(text) + 4, text)
         case str():
-            return encode(value.encode("utf-8", "surrogateescape"), resp)
+            return encode(encode_text(value), resp)
+        case Encoded():
+            return bytes(value)
         case bytes():
             return b"$%d\r\n%s\r\n" % (len(value), value)
         case dict():
