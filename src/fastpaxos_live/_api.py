@@ -78,6 +78,9 @@ class Replica(Protocol):
 
     def open_client(self, conn: int) -> None: ...
     def feed_client(self, conn: int, data: bytes) -> None: ...
+    def end_client(self, conn: int) -> None:
+        """No more input will come. What came is answered as far as it is whole; then `is_closing` says so."""
+
     def close_client(self, conn: int) -> None:
         """The connection is gone. Never called back by the replica; ids may be reused at once."""
 

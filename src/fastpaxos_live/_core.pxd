@@ -28,6 +28,7 @@ cdef bint core_client_wants(Core *core, uint32_t conn) noexcept nogil
 cdef bint core_client_closing(Core *core, uint32_t conn) noexcept nogil
 cdef size_t core_client_output(Core *core, uint32_t conn, const char **data) noexcept nogil
 cdef void core_client_sent(Core *core, uint32_t conn, size_t size) noexcept nogil
+cdef void core_client_end(Core *core, uint32_t conn) noexcept nogil
 cdef void core_client_close(Core *core, uint32_t conn) noexcept nogil
 cdef bint core_touched_next(Core *core, uint32_t *conn) noexcept nogil   # drain_clients, one by one
 cdef bint core_has_calls(Core *core) noexcept nogil                      # drain_calls has something

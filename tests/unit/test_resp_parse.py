@@ -111,15 +111,38 @@ def test_the_largest_argument(probe_class) -> None:
     assert probe.feed(request(b"SET", b"k", b"x" * 1001), 1) == b"-TOO_LARGE\r\n"
 
 
+def request_of(size: int, part: int) -> bytes:
+    """A DEL of so many bytes as it arrives, with arguments of about `part` bytes."""
+    name = b"*%d\r\n$3\r\nDEL\r\n"
+    each = len(b"$%d\r\n\r\n" % part) + part
+    count = (size - len(name % 9_000_000)) // each
+    last = size - len(name % (count + 1)) - (count - 1) * each
+    tail = next(n for n in range(last) if len(b"$%d\r\n\r\n" % n) + n >= last)
+    data = name % (count + 1) + (b"$%d\r\n%b\r\n" % (part, b"k" * part)) * (count - 1)
+    data += b"$%d\r\n%b\r\n" % (tail, b"k" * tail)
+    assert len(data) == size
+    return data
+
+
 @PROBES
-def test_the_largest_request(probe_class) -> None:
-    size = 1 << 16
-    count = (size + REQUEST_SLACK) // size
-    probe = probe_class(1, size, 2)
-    full = [b"DEL", *[b"x" * size] * (count - 1), b"x" * (size - 3)]
-    assert probe.feed(request(*full), 1) == b":0\r\n"
-    assert probe.feed(request(*full, b"x"), 1) == b"-TOO_LARGE\r\n"
-    assert probe.feed(request(*full, b""), 1) == b":0\r\n"
+@pytest.mark.parametrize("part", [1, 8, 1000, 1 << 16])
+def test_the_largest_request(probe_class, part: int) -> None:
+    largest = 1 << 17
+    bound = largest + REQUEST_SLACK
+    probe = probe_class(1, largest, 2)
+    for size, fits in ((bound - 1, True), (bound, True), (bound + 1, False), (4 * bound, False), (bound, True)):
+        assert probe.feed(request_of(size, part), 1) == (b":0\r\n" if fits else b"-TOO_LARGE\r\n"), size
+        assert probe.waiting() == 0
+
+
+@PROBES
+def test_what_goes_before_a_request_is_not_kept_with_it(probe_class) -> None:
+    probe = probe_class(1, 1000, 2)
+    part = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nva"
+    assert probe.feed(b"\r\n" * 50_000 + b"*0\r\n" * 50_000 + part, 1) == b""
+    assert probe.waiting() == len(part)
+    assert probe.feed(b"lue\r\n", 1) == b"+OK\r\n"
+    assert probe.feed(request(b"GET", b"k"), 1) == b"$5\r\nvalue\r\n"
 
 
 @PROBES

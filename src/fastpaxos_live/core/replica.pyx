@@ -11,7 +11,6 @@ cdef enum:
     RETRY_US = 1000            # before what found a channel full is tried again
 
 cdef const char *ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
-cdef const char *ERR_TOO_LARGE = b"-ERR request too large\r\n"
 cdef const char *ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
 
 cdef struct Applied:
@@ -340,15 +339,15 @@ cdef void core_client_close(Core *core, uint32_t conn) noexcept nogil:
 cdef bint core_client_wants(Core *core, uint32_t conn) noexcept nogil:
     cdef Client *c = core.clients.items[conn]
     cdef size_t limit = STALLED_BYTES_MAX
-    if c.closing or c.broken:
+    if c.closing or c.broken or c.ended:
         return False
     if not (c.blocked or c.calling):
-        limit += core.settings.value_bytes_max + REQUEST_SLACK
+        limit += core.settings.value_bytes_max + REQUEST_SLACK + INLINE_BYTES_MAX
     return buf_size(&c.input) - c.consume < limit
 
 
 cdef bint core_client_closing(Core *core, uint32_t conn) noexcept nogil:
-    return core.clients.items[conn].closing
+    return core.clients.items[conn].closing and not core.clients.items[conn].holding
 
 
 cdef bint core_touched_next(Core *core, uint32_t *conn) noexcept nogil:
@@ -438,6 +437,10 @@ cdef bint core_parse(Core *core, Client *c) noexcept nogil:
         return False
     if status == RESP_MORE:
         buf_take(&c.input, c.parser.consumed)
+        if c.ended:
+            buf_clear(&c.input)
+            c.broken = True
+            core_settle(core, c)
         if not buf_size(&c.input) and c.input.capacity > BATCH_BYTES:
             buf_trim(&c.input, 0)
         return False
@@ -445,8 +448,7 @@ cdef bint core_parse(Core *core, Client *c) noexcept nogil:
     c.consume = c.parser.consumed
     buf_clear(&c.data)
     if status == RESP_TOO_LARGE:
-        c.kind = RESP_REPLY
-        buf_add(&c.data, ERR_TOO_LARGE, strlen(ERR_TOO_LARGE))
+        client_too_large(c)
     else:
         c.kind = resp_encode(&c.parser, data, c.resp, &c.data, &c.data)
     return True
@@ -620,28 +622,3 @@ cdef void core_peer_sent(Core *core, uint32_t peer, uint32_t channel, size_t siz
     buf_take(b, size)
     if not buf_size(b) and b.capacity > 4 * BATCH_BYTES:
         buf_trim(b, 0)
-
-
-# Disk.
-cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
-    return disk_drain(
-        &core.log.disk, core.log.machines.acceptor.promised, core.log.machines.acceptor.chosen, position, data, sync)
-
-
-cdef void core_durable(Core *core, uint64_t position) noexcept nogil:
-    log_durable(&core.log, position)
-
-
-cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil:
-    cdef Place *place
-    if not buf_size(&core.log.reads):
-        return False
-    place = <Place *>(core.log.reads.data + core.log.reads.start)
-    position[0] = place.position
-    length[0] = <uint32_t>place.length
-    buf_take(&core.log.reads, sizeof(Place))
-    return True
-
-
-cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil:
-    log_read_done(&core.log, position, data, size)

@@ -37,7 +37,8 @@ cdef struct Client:
     bint queued
     bint touched
     bint calling
-    bint broken
+    bint ended             # the driver has no more input
+    bint broken            # no request is taken any more: garbage came (parser.error), or the end
     bint closing
     int reason             # ... why, for the replica that forwards this stream
     bint posted            # in the list of those whose outbox waits for room in the channel
@@ -108,6 +109,17 @@ cdef void client_unref(Client *c) noexcept nogil:
 cdef inline uint64_t client_waiting_bytes(Client *c) noexcept nogil:
     # Bytes of replies that the client has not taken, here and on their way.
     return buf_size(&c.output) + c.shipped - c.taken
+
+
+cdef void client_too_large(Client *c) noexcept nogil:
+    # The request just parsed is answered so.
+    cdef char text[128]
+    cdef uint64_t argument = c.parser.value_bytes_max
+    snprintf(
+        text, sizeof(text), b"-ERR request too large: at most %llu bytes an argument and %llu in all\r\n",
+        <unsigned long long>argument, <unsigned long long>(argument + REQUEST_SLACK))
+    c.kind = RESP_REPLY
+    buf_add(&c.data, text, strlen(text))
 
 
 cdef inline void client_push(Buf *list, Client *c) noexcept nogil:

@@ -1,4 +1,4 @@
-# What Python sees of the compiled core: `_api.Replica`.
+# What the edge and Python see of the compiled core: some of the C face, and `_api.Replica`.
 
 cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil:
     cdef Answers *answers = &core.answers
@@ -13,6 +13,38 @@ cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil:
 cdef void core_watch(Core *core, void *watcher, Applying applying) noexcept nogil:
     core.log.watcher = watcher
     core.log.applying = applying
+
+
+cdef void core_client_end(Core *core, uint32_t conn) noexcept nogil:
+    cdef Client *c = core.clients.items[conn]
+    c.ended = True
+    if not c.blocked and not c.queued:
+        core_run(core, c)
+
+
+# Disk.
+cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
+    return disk_drain(
+        &core.log.disk, core.log.machines.acceptor.promised, core.log.machines.acceptor.chosen, position, data, sync)
+
+
+cdef void core_durable(Core *core, uint64_t position) noexcept nogil:
+    log_durable(&core.log, position)
+
+
+cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil:
+    cdef Place *place
+    if not buf_size(&core.log.reads):
+        return False
+    place = <Place *>(core.log.reads.data + core.log.reads.start)
+    position[0] = place.position
+    length[0] = <uint32_t>place.length
+    buf_take(&core.log.reads, sizeof(Place))
+    return True
+
+
+cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil:
+    log_read_done(&core.log, position, data, size)
 
 
 cdef bytes buf_bytes(Buf *b):
@@ -93,6 +125,11 @@ cdef class Replica:
         with nogil:
             core_client_fed(&self.core, conn, 0)
 
+    def end_client(self, uint32_t conn):
+        self.client(conn)
+        with nogil:
+            core_client_end(&self.core, conn)
+
     def close_client(self, uint32_t conn):
         self.client(conn)
         core_client_close(&self.core, conn)
@@ -102,7 +139,8 @@ cdef class Replica:
         return core_client_wants(&self.core, conn)
 
     def is_closing(self, uint32_t conn) -> bool:
-        return self.client(conn).closing
+        self.client(conn)
+        return core_client_closing(&self.core, conn)
 
     def drain_clients(self) -> list:
         cdef uint32_t conn

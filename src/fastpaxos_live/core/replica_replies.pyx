@@ -143,10 +143,11 @@ cdef void core_settle(Core *core, Client *c) noexcept nogil:
     c.hooked_reads = 0
     c.forward_bytes = 0
     if c.broken and not c.closing:
-        output = client_say(c)
-        buf_add(output, b"-ERR ", 5)
-        buf_add(output, c.parser.error, strlen(c.parser.error))
-        buf_add(output, b"\r\n", 2)
+        if c.parser.error != NULL:
+            output = client_say(c)
+            buf_add(output, b"-ERR ", 5)
+            buf_add(output, c.parser.error, strlen(c.parser.error))
+            buf_add(output, b"\r\n", 2)
         c.closing = True
         core_touch(core, c)
     elif c.blocked:

@@ -24,10 +24,11 @@ cdef struct RespParser:
     uint32_t args_capacity
     size_t value_bytes_max
     size_t at              # where parsing goes on
+    size_t begun           # where the request under way begins
     size_t scanned         # bytes after `at` that hold no end of line
     uint32_t left          # arguments still to come; 0 between requests
     int64_t bulk           # size of the bulk string begun, -1 without one
-    uint64_t total         # bytes of all arguments so far
+    uint64_t total         # bytes of the request so far, as they arrive
     bint skipping
     Buf words              # unquoted words of an inline command
     char unexpected[48]    # text of the one error that shows input
@@ -138,11 +139,13 @@ cdef int resp_first_line(RespParser *p, const char *data, size_t size) noexcept 
         return state
     if count == FDB_INTEGER_MIN or count > ARGUMENTS_MAX:
         return resp_broken(p, b"Protocol error: invalid multibulk length")
-    p.at = after
     resp_between(p)
     if count > 0:
         resp_args_reset(p)
         p.left = <uint32_t>count
+        p.begun = p.at
+        p.total = after - p.at
+    p.at = after
     return RESP_GO_ON
 
 
@@ -177,10 +180,10 @@ cdef int resp_bulk_line(RespParser *p, const char *data, size_t size) noexcept n
         return resp_expected_bulk(p, data[p.at])
     if not 0 <= bulk <= BULK_BYTES_MAX:
         return resp_broken(p, b"Protocol error: invalid bulk length")
+    p.total += after - p.at + <uint64_t>bulk + 2
     p.at = after
     p.scanned = 0
     p.bulk = bulk
-    p.total += <uint64_t>bulk
     if <size_t>bulk > p.value_bytes_max or p.total > p.value_bytes_max + REQUEST_SLACK:
         p.skipping = True
     if p.skipping:
@@ -225,6 +228,7 @@ cdef int resp_next(RespParser *p, const char *data, size_t size) noexcept nogil:
     # `consumed` bytes and, unless that was RESP_MORE, calls again with the rest; after RESP_BROKEN
     # nothing more may be asked.
     cdef int state = RESP_GO_ON
+    cdef uint32_t i
     p.consumed = 0
     while state == RESP_GO_ON:
         if not p.left:
@@ -233,9 +237,15 @@ cdef int resp_next(RespParser *p, const char *data, size_t size) noexcept nogil:
             state = resp_bulk_line(p, data, size)
         else:
             state = resp_bulk_bytes(p, size)
-    if state != RESP_MORE or p.skipping or not p.left:
-        p.consumed = p.at
-        p.at = 0
+    p.consumed = p.at
+    if state == RESP_MORE and p.left and not p.skipping:
+        # The request is kept until it is whole, what went before it is not.
+        p.consumed = p.begun
+        if p.begun:
+            for i in range(p.argc):
+                p.args[i].offset -= p.begun
+    p.at -= p.consumed
+    p.begun = 0
     if state == RESP_REQUEST or state == RESP_TOO_LARGE:
         resp_between(p)
     return state

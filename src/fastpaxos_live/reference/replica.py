@@ -12,6 +12,7 @@ from .limits import (
     DISK_BYTES_HIGH,
     FLIGHT_BYTES_MAX,
     HOOKED_READS_MAX,
+    INLINE_BYTES_MAX,
     OUTPUT_BYTES_MAX,
     REQUEST_SLACK,
     STALLED_BYTES_MAX,
@@ -50,7 +51,7 @@ APPLIED_MAX = 4096
 RETRY_US = 1000  # before what found a channel full is tried again
 
 ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
-ERR_TOO_LARGE = b"-ERR request too large\r\n"
+ERR_TOO_LARGE = b"-ERR request too large: at most %d bytes an argument and %d in all\r\n"
 ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
 
 
@@ -267,6 +268,12 @@ class Replica:
         if not client.blocked and not client.queued:
             self.run(client)
 
+    def end_client(self, conn: int) -> None:
+        client = self.clients[conn]
+        client.ended = True
+        if not client.blocked and not client.queued:
+            self.run(client)
+
     def close_client(self, conn: int) -> None:
         client = self.clients.pop(conn)
         client.alive = False
@@ -274,14 +281,15 @@ class Replica:
 
     def wants_client(self, conn: int) -> bool:
         client = self.clients[conn]
-        if client.closing or client.broken:
+        if client.closing or client.ended or client.broken is not None:
             return False
-        stalled = client.blocked or client.calling
-        limit = STALLED_BYTES_MAX if stalled else self.value_bytes_max + REQUEST_SLACK + STALLED_BYTES_MAX
+        limit = STALLED_BYTES_MAX
+        if not (client.blocked or client.calling):  # the largest request, and a line too long to belong to it
+            limit += self.value_bytes_max + REQUEST_SLACK + INLINE_BYTES_MAX
         return len(client.input) < limit
 
     def is_closing(self, conn: int) -> bool:
-        return self.clients[conn].closing
+        return self.clients[conn].closing and not self.clients[conn].holding
 
     def drain_clients(self) -> list[int]:
         touched, self.touched = self.touched, []
@@ -330,7 +338,7 @@ class Replica:
         if client.blocked:
             client.blocked = client.full = False
             self.touch(client)
-        while client.alive and not (client.calling or client.closing or client.broken):
+        while client.alive and not (client.calling or client.closing or client.broken is not None):
             if client.waiting_bytes() > OUTPUT_BYTES_MAX:
                 client.blocked = client.full = True
                 break
@@ -352,10 +360,15 @@ class Replica:
             return False
         del client.input[: parser.consumed]
         if status == MORE:
+            if client.ended:
+                client.input.clear()
+                client.broken = b""
+                self.settle(client)
             return False
         client.parsed = True
         if status == TOO_LARGE:
-            client.kind, client.data = REPLY, ERR_TOO_LARGE
+            largest = self.value_bytes_max
+            client.kind, client.data = REPLY, ERR_TOO_LARGE % (largest, largest + REQUEST_SLACK)
         else:
             client.kind, client.data = encode(parser.args, client.resp)
         return True

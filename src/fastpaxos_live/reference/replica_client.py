@@ -15,9 +15,9 @@ class Client:
     __slots__ = (
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
         "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched",
-        "calling", "broken", "closing", "reason", "waiting_since", "outbox", "outbox_count", "posted", "forward_peer",
-        "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported", "expected",
-        "answered", "shipped", "taken",
+        "calling", "ended", "broken", "closing", "reason", "waiting_since", "outbox", "outbox_count", "posted",
+        "forward_peer", "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported",
+        "expected", "answered", "shipped", "taken",
     )
 
     def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:
@@ -44,7 +44,9 @@ class Client:
         self.queued = False  # in the replica's ready queue
         self.touched = False  # in the list that the driver drains
         self.calling = False  # Python works on a request
-        self.broken = b""  # protocol error: the last reply, once all before it are there
+        self.ended = False  # the driver has no more input
+        # No request is taken any more: garbage came, or the end. What is said when all before it is answered.
+        self.broken: bytes | None = None
         self.closing = False
         self.reason = 0  # ... why, for the replica that forwards this stream
         self.waiting_since = 0  # when its writes found no room, 0 since one did

@@ -86,8 +86,9 @@ class Replies:
         client.batch = None
         client.hooked_reads = 0
         client.forward_bytes = 0
-        if client.broken and not client.closing:
-            self._write(client, client.broken)
+        if client.broken is not None and not client.closing:
+            if client.broken:
+                self._write(client, client.broken)
             client.closing = True
             self.replica.touch(client)
         elif client.blocked:

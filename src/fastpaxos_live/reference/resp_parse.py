@@ -1,7 +1,8 @@
 """Requests out of a stream of bytes: RESP arrays of bulk strings, and inline commands.
 
 Nothing is scanned twice when bytes trickle in, and a request that is too large is skipped without
-being kept."""
+being kept. What counts are its bytes as they arrive, lengths and line ends included: whoever bounds what he reads
+of a connection can know that a request fits."""
 
 from .db_ops import parse_integer
 from .limits import ARGUMENTS_MAX, BULK_BYTES_MAX, INLINE_BYTES_MAX, REQUEST_SLACK
@@ -30,6 +31,7 @@ class Parser:
         self.error = b""  # what was wrong, after BROKEN
         self._value_bytes_max = value_bytes_max
         self._at = 0  # where parsing goes on, from `start`
+        self._begun = 0  # where the request under way begins, from `start`
         self._left = 0  # arguments still to come; 0 between requests
         self._finish()
 
@@ -47,16 +49,18 @@ class Parser:
                 state = self._bulk_bytes(data, start)
             if state is not None:
                 break
-        if state != MORE or self._skipping or not self._left:
-            self.consumed = self._at
-            self._at = 0
+        self.consumed = self._at
+        if state == MORE and self._left and not self._skipping:
+            self.consumed = self._begun  # the request is kept until it is whole, what went before it is not
+        self._at -= self.consumed
+        self._begun = 0
         return state
 
     def _finish(self) -> None:
         # Between requests. `_scanned` bytes after `_at` hold no end of line.
         self._scanned = 0
         self._bulk = _NONE  # size of the bulk string begun
-        self._total = 0  # bytes of all arguments so far
+        self._total = 0  # bytes of the request so far, as they arrive
         self._skipping = False
 
     def _broken(self, error: bytes) -> int:
@@ -95,11 +99,14 @@ class Parser:
             return state
         if count is None or count > ARGUMENTS_MAX:
             return self._broken(b"invalid multibulk length")
-        self._at = data.index(b"\r", at) + 2 - start
+        after = data.index(b"\r", at) + 2 - start
         self._finish()
         if count > 0:
             self.args = []
             self._left = count
+            self._begun = self._at
+            self._total = after - self._at
+        self._at = after
         return None
 
     def _inline(self, data: bytearray, start: int) -> int | None:
@@ -127,10 +134,11 @@ class Parser:
             return self._broken(b"expected '$', got '%c'" % data[at])
         if size is None or not 0 <= size <= BULK_BYTES_MAX:
             return self._broken(b"invalid bulk length")
-        self._at = data.index(b"\r", at) + 2 - start
+        after = data.index(b"\r", at) + 2 - start
+        self._total += after - self._at + size + 2
+        self._at = after
         self._scanned = 0
         self._bulk = size
-        self._total += size
         if size > self._value_bytes_max or self._total > self._value_bytes_max + REQUEST_SLACK:
             self._skipping = True
             self.args = []
