@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header
-from .edges import EdgeFailed
+from .edges import GONE_S, LINGER_S, EdgeFailed
 
 include "../core/xxh64.pyx"
 include "edge_writer.pxi"
@@ -91,18 +91,18 @@ cdef enum Tag:  # the upper half of an epoll tag; the lower half is an index
 cdef uint32_t NOBODY = 0xFFFFFFFF
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
-LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
-
 
 cdef struct Socket:
     int file            # -1: none
     uint8_t readable    # there may be bytes to read
-    uint8_t hung_up     # the other side has ended: read until the end is seen
+    uint8_t hung_up     # the other side sends no more: read until the end is seen
+    uint8_t watched     # and Python counts the time
     uint8_t blocked     # the kernel took no more; wait for EPOLLOUT
     uint8_t queued      # stands in the queue of clients to read from
     uint8_t lingering   # to be closed, and Python counts the time
     uint32_t next       # in the queue
     uint32_t generation  # tells users of this place apart
+    uint64_t sent       # bytes so far
 
 
 cdef class Edge:
@@ -204,7 +204,7 @@ cdef class Edge:
             self.conns_used += 1
         client = &self.conns[conn]
         client.file = sock.detach()
-        client.readable = client.hung_up = client.blocked = client.lingering = 0
+        client.readable = client.hung_up = client.watched = client.blocked = client.lingering = 0
         client.generation += 1
         self.clients += 1
         core_client_open(self.core, conn)
@@ -407,6 +407,17 @@ cdef class Edge:
             edge_close_client(self, conn)
             self._tell()
 
+    cdef void _watch(self, uint32_t conn) noexcept:
+        cdef Socket *client = &self.conns[conn]
+        self.loop.call_later(GONE_S, self._end_watch, conn, client.generation, client.sent)
+
+    def _end_watch(self, uint32_t conn, uint32_t generation, uint64_t sent):
+        cdef Socket *client = &self.conns[conn]
+        if client.file >= 0 and client.generation == generation and not self.halted and client.sent != sent:
+            self._watch(conn)
+        else:
+            self._end_linger(conn, generation)
+
 
 cdef int edge_rounds(Edge self, bint forced, bint *again) noexcept nogil:
     # Rounds until nothing happens for WAIT_MS, or the event loop must have its turn. A forced round
@@ -498,8 +509,15 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
         if kind == TAG_CLIENT:
             if self.conns[index].file < 0:
                 continue
+            if events & (EPOLLHUP | EPOLLERR):  # nobody is there any more, whatever is left to read
+                edge_close_client(self, index)
+                continue
             blocked = self.conns[index].blocked
             edge_note(&self.conns[index], events)
+            if self.conns[index].hung_up and not self.conns[index].watched:
+                self.conns[index].watched = 1
+                with gil:
+                    self._watch(index)
             edge_queue(self, index)
             if blocked and events & EPOLLOUT:
                 edge_send_client(self, index)
@@ -582,9 +600,11 @@ cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
                 # is for the next round, when the requests before it are answered.
                 client.readable = client.hung_up
                 break
-        elif size < 0 and errno == EAGAIN:
+        elif size == 0:
+            core_client_end(self.core, conn)
+        elif errno == EAGAIN:
             client.readable = 0
-        elif size == 0 or errno != EINTR:
+        elif errno != EINTR:
             edge_close_client(self, conn)
             return
     edge_queue(self, conn)
@@ -698,6 +718,7 @@ cdef void edge_send_client(Edge self, uint32_t conn) noexcept nogil:
         self.profiled.send_calls += 1
         if sent >= 0:
             self.profiled.send_bytes += sent
+            client.sent += sent
             core_client_sent(self.core, conn, sent)
         elif errno == EAGAIN:
             client.blocked = 1

@@ -10,6 +10,12 @@ from typing import Any, NamedTuple, Protocol
 EDGES = {"cython": "._edge", "python": ".plain"}
 
 
+LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
+# A client that sends no more may still read: it has this long at a time to take something. With what it takes to notice
+# its end a client that is gone is so within a second.
+GONE_S = 0.7
+
+
 class EdgeFailed(Exception):
     """The process must end at once: the text is one line that says why."""
 

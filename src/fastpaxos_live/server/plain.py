@@ -5,6 +5,7 @@ the next one; then its outputs start, the disk first because the others must wai
 """
 
 import asyncio
+import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,12 @@ from .._api import Replica
 from ..log.handshake import CHANNELS
 from ..log.storage import Storage
 from .config import FsyncPolicy
-from .edges import EdgeFailed, Hooks, boot_us, wall_ms
+from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, boot_us, wall_ms
 from .sockets import error_text
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
 PEER_BUFFER_BYTES = 4 << 20
-LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
+WATCH_S = 0.2  # between two looks at the connections that are not read from
 
 
 class Edge:
@@ -39,6 +40,7 @@ class Edge:
         self.clients = 0
         self.halted = False
         self.disk = Disk(self, storage, fsync)
+        self.watch = Watch(loop)
         self._connections: dict[int, Client] = {}
         self._free: list[int] = []
         self._links: dict[tuple[int, int], Peer] = {}
@@ -215,8 +217,15 @@ class Client(Connection):
     def __init__(self, edge: Edge, conn: int) -> None:
         super().__init__(edge)
         self.conn = conn
+        self.file = -1
         self.reading = True
         self.closing = False
+        self._hung_up = self._lost = False
+        self._written = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.file = transport.get_extra_info("socket").fileno()
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if not self.edge.halted and not self.closing:
@@ -225,11 +234,33 @@ class Client(Connection):
             self._regulate()
 
     def eof_received(self) -> bool:
-        # What came just before the end is answered first, as far as it needs no disk.
-        self.edge.loop.call_soon(self._close)
-        return True
+        if not self.edge.halted and not self.closing:
+            self.edge.touch()
+            self.edge.replica.end_client(self.conn)
+            self._regulate()
+        self.hung_up()
+        return True  # there may be replies to come
+
+    def hung_up(self) -> None:
+        """The client sends no more: it has a moment at a time to take what is left for it."""
+        if not self._hung_up:
+            self._hung_up = True
+            self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
+
+    def _taken(self) -> int:
+        return self._written - int(self.transport.get_write_buffer_size())
+
+    def _end_watch(self, taken: int) -> None:
+        if self._lost:
+            return
+        if taken != self._taken():
+            self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
+        else:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.edge.watch.discard(self)
         if not self.edge.halted:
             self.edge.forget_client(self.conn)
 
@@ -241,6 +272,7 @@ class Client(Connection):
         # The last output is taken even by a full transport: its time is counted from now on.
         if (ends or not self.blocked) and (data := replica.drain_client(self.conn)):
             self.transport.write(data)
+            self._written += len(data)
         if ends:
             self._close()
         else:
@@ -248,6 +280,7 @@ class Client(Connection):
 
     def _close(self) -> None:
         self.closing = True
+        self.edge.watch.add(self)
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.edge.loop.call_later(LINGER_S, self.transport.abort)
@@ -259,9 +292,44 @@ class Client(Connection):
         if wants != self.reading:
             self.reading = wants
             if wants:
+                self.edge.watch.discard(self)
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
+                self.edge.watch.add(self)
+
+
+class Watch:
+    """Notices the end of clients that are not read from: their transports don't."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._poll = select.poll()
+        self._clients: dict[int, Client] = {}  # by descriptor
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, client: Client) -> None:
+        """To be called when it is not read from any more."""
+        self._clients[client.file] = client
+        self._poll.register(client.file, select.POLLRDHUP)
+        if self._timer is None:
+            self._timer = self._loop.call_later(WATCH_S, self._look)
+
+    def discard(self, client: Client) -> None:
+        """It is read from, or gone."""
+        if self._clients.pop(client.file, None) is not None:
+            self._poll.unregister(client.file)
+
+    def _look(self) -> None:
+        for file, events in self._poll.poll(0):
+            client = self._clients[file]
+            if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):  # nobody is there any more
+                self.discard(client)
+                client.transport.abort()
+            else:
+                self._poll.modify(file, 0)
+                client.hung_up()
+        self._timer = self._loop.call_later(WATCH_S, self._look) if self._clients else None
 
 
 class Peer(Connection):
