@@ -1,9 +1,9 @@
 """What the protocol owes where clocks, settings, disks or frames are not as they should be, on both cores."""
 
 import pytest
+from tests.hand import WALL_MS, Cell
 
 from fastpaxos_live.reference.log_frame import PROMISE
-from tests.hand import WALL_MS, Cell
 
 YEAR_MS = 365 * 86_400_000
 

@@ -39,8 +39,8 @@ from .log_machines import (
     reign_may_read,
 )
 from .log_paxos import PaxosLog
-from .replica_clock import MasterClock
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
+from .replica_clock import MasterClock
 from .replica_forward import Forwarding
 from .replica_replies import CHANGED, ERR_NOT_DONE, LATE, Replies
 from .resp_fast import CALL, READ, REPLY, encode
