@@ -267,6 +267,12 @@ def test_reflected_words_prove_nothing() -> None:
         deliver(called, challenge)
 
 
+def test_the_hello_of_one_side_is_not_that_of_the_other() -> None:
+    caller, called = pair(greeter(1), greeter(2))
+    with pytest.raises(Refused, match="secret"):
+        talk(caller, called, lambda number, said: WHOLE[3] if number == 4 else said)
+
+
 def test_the_roles_are_not_interchangeable() -> None:
     """With the same nonces, what proves one side does not prove the other one, nor one message another."""
     caller, called = pair(greeter(1), greeter(2))
