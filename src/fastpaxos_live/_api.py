@@ -16,7 +16,6 @@ class Config(TypedDict, total=False):
     replicas: int  # members are 1..replicas
     incarnation: int
     seed: int  # u64, all randomness of the replica comes from it
-    hash_seed: int  # u64, seeds the hash of the table, equal at all replicas; absent: the cell id
     clients: list[str]  # "host:port" where each replica listens for clients, by id - 1 (for MOVED)
     lease_us: int  # how long a grant binds a replica
     lease_master_us: int  # how long the master relies on it: shorter by the drift bound

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from fastpaxos_live._select import load_core
-from fastpaxos_live.reference.replica import CLOCK_BOUND_MS
+from fastpaxos_live.reference.replica_clock import CLOCK_BOUND_MS
 from fastpaxos_live.sim.faults.process import DAY_MS, WRONG_MS
 from fastpaxos_live.sim.plan import CELLS, HARSH, LEASE_PERCENTS, PLANS, POLITE_CELLS, Plan, draw_plan, polite_plan
 from fastpaxos_live.sim.world import World

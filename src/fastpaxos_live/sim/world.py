@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import cast
 
 from .._api import Config, Replica
-from ..reference.replica import CLOCK_BOUND_MS
+from ..reference.replica_clock import CLOCK_BOUND_MS
 from .check import CellCheck, Violation
 from .clients import Client
 from .faults.lasting import LASTING, draw_broken, pairs_cut, start_flapping
