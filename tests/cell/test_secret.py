@@ -94,6 +94,12 @@ def test_a_cell_without_a_secret_works_and_says_so_and_may_be_given_one(tmp_path
         with cell.client(cell.master()) as client:
             for number in range(100):
                 client.set(f"key {number}", number)
+        cell.wait_equal()
+        sum_before = cell.info(1)["state_sum"]
+        cell.restart()
+        cell.wait_ready()
+        cell.wait_equal()
+        assert cell.info(1)["state_sum"] == sum_before, "which depends on the keys and the seed of the table alone"
         cell.kill()
         text = cell.config.read_text()
         cell.config.write_text(text.replace("[cell]", '[cell]\nsecret = "secret"'))
@@ -102,6 +108,7 @@ def test_a_cell_without_a_secret_works_and_says_so_and_may_be_given_one(tmp_path
         cell.start()
         cell.wait_ready()
         cell.wait_equal()
+        assert cell.info(1)["state_sum"] != sum_before
         with cell.client(cell.master()) as client:
             assert {int(client.get(f"key {number}")) for number in range(100)} == set(range(100))
 
