@@ -50,6 +50,7 @@ class Status(TypedDict):
     reads: int  # reads answered
     clients: int
     log_position: int
+    disk_full: bool  # writes are refused, or will be soon
     time_ms: int  # the time in force
     promised: int
     elections: int  # times this replica became serving master
@@ -92,6 +93,10 @@ class Replica(Protocol):
     def close_peer(self, peer: int, channel: int) -> None: ...
     def durable(self, position: int) -> None:
         """Everything below this log position is as durable as the policy asks."""
+
+    def limit_log(self, position: int) -> None:
+        """For want of room the log should not grow behind this position: what can be refused is refused before, and
+        what must be written in any case may go on a little. 0: there is room."""
 
     def read_done(self, position: int, data: bytes) -> None:
         """Answer to one of `drain_reads`, in order; empty `data` when the read failed."""

@@ -47,5 +47,6 @@ cdef void core_peer_close(Core *core, uint32_t peer, uint32_t channel) noexcept 
 # Disk. The group's bytes stay put until core_durable reaches position + size.
 cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil
 cdef void core_durable(Core *core, uint64_t position) noexcept nogil
+cdef void core_limit_log(Core *core, uint64_t position) noexcept nogil
 cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil
 cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil

@@ -1,6 +1,9 @@
 # Catch-up (PML 4.2): only chosen entries are handed on, read back from the own log by the place noted when they were
 # applied. reference/log_catchup.py has the words.
 
+cdef enum:
+    FULL_BEATS = 20  # a replica whose disk is full asks this seldom: mostly it can't take the answer
+
 cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
     if h.mark > log.machines.acceptor.chosen and h.number >= log.machines.acceptor.promised:
         log_fetch(log, peer)
@@ -9,6 +12,8 @@ cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
 cdef void log_fetch(Log *log, uint32_t peer) noexcept nogil:
     cdef Head h
     if peer == log.me or (log.fetch_peer and log.now < log.fetch_at + 2 * log.settings.beat_us):
+        return
+    if disk_full(&log.disk, BATCH_BYTES) and log.now < log.fetch_at + FULL_BEATS * log.settings.beat_us:
         return
     if log.fetch_peer:  # no answer
         log.fetch_skip += 1
@@ -80,8 +85,8 @@ cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t si
 
 
 cdef void log_on_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    # Takes a chosen entry if the disk keeps up.
-    if disk_backlog(&log.disk) <= 2 * DISK_BYTES_HIGH and log_learn(log, peer, h, data):
+    # Takes a chosen entry if the disk keeps up, and has room.
+    if not log_no_room(log, h, data + HEADER_BYTES) and log_learn(log, peer, h, data):
         log.fetch_at = log.now
         log.fetch_skip = 0
         log_settle(log)

@@ -13,6 +13,7 @@ cdef struct LogDisk:
     uint64_t writing           # index of the group being written, 0 if none
     uint64_t writing_end
     bint sync                  # the open group holds a promise, which is synced whatever the policy
+    uint64_t limit             # the log may grow up to here by what can be refused; 0: there is no limit
 
 
 cdef inline uint64_t disk_size(LogDisk *d) noexcept nogil:
@@ -44,6 +45,11 @@ cdef inline uint64_t disk_frontier(LogDisk *d) noexcept nogil:
 
 cdef inline uint64_t disk_backlog(LogDisk *d) noexcept nogil:
     return d.base + disk_size(d) - d.durable_position
+
+
+cdef inline bint disk_full(LogDisk *d, uint64_t size) noexcept nogil:
+    # Is there no room for a frame with so many bytes in it?
+    return d.limit and d.base + disk_size(d) + size + 2 * HEADER_BYTES + GROUP_ALIGN > d.limit
 
 
 cdef size_t disk_drain(

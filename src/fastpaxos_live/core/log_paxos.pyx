@@ -475,10 +475,11 @@ cdef void log_send_message(Log *log, uint32_t to, const Message *m) noexcept nog
 
 
 cdef bint log_may_ask_where(Log *log, uint64_t instance) noexcept nogil:
-    if instance == log.where_instance and log.now < log.where_at:
+    cdef bint full = disk_full(&log.disk, BATCH_BYTES)
+    if (full or instance == log.where_instance) and log.now < log.where_at:
         return False
     log.where_instance = instance
-    log.where_at = log.now + log.settings.beat_us // 4
+    log.where_at = log.now + (4 * log.settings.beat_us if full else log.settings.beat_us // 4)
     return True
 
 
@@ -741,7 +742,7 @@ cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data)
         log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
     elif h.type == LEARN:
         log_on_learn(log, peer, h, data)
-    elif h.type == ACCEPT and log_too_far(log, h):
+    elif h.type == ACCEPT and log_too_far(log, h, data + HEADER_BYTES):
         log_behind(log, peer, h)   # as if the frame had been lost: the disk or catch-up is not so far yet
     elif h.type == WHERE:
         log_on_where(log, peer, h)
@@ -765,8 +766,19 @@ cdef inline bint log_claims(Log *log) noexcept nogil:
     )
 
 
-cdef inline bint log_too_far(Log *log, const Head *h) noexcept nogil:
-    return h.instance > log.machines.acceptor.chosen + SLOTS or disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH
+cdef inline bint log_too_far(Log *log, const Head *h, const char *value) noexcept nogil:
+    return h.instance > log.machines.acceptor.chosen + SLOTS or log_no_room(log, h, value)
+
+
+cdef bint log_no_room(Log *log, const Head *h, const char *value) noexcept nogil:
+    # Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
+    cdef ValueHead v
+    if disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
+        return True
+    if not disk_full(&log.disk, h.length - HEADER_BYTES):
+        return False
+    memcpy(&v, value, VALUE_BYTES)
+    return v.kind == OPERATIONS
 
 
 cdef bint log_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:

@@ -11,6 +11,7 @@ cdef enum:
     RETRY_US = 1000            # before what found a channel full is tried again
 
 cdef const char *ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
+cdef const char *ERR_DISK_FULL = b"-ERR disk full, nothing was done\r\n"
 cdef const char *ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
 
 cdef struct Applied:
@@ -151,6 +152,8 @@ cdef void core_watch_master(Core *core) noexcept nogil:
 cdef void core_sweep(Core *core) noexcept nogil:
     # An idle master sends the time, so that keys due vanish on every replica.
     cdef uint64_t due = core.store.next_deadline
+    if disk_full(&core.log.disk, VALUE_BYTES):
+        return
     if core_serving(core) and core.now >= core.sweep_at and 0 < due and due <= core_clock_ms(core):
         core.sweep_at = core.now + core.settings.beat_us
         core.open.force = True
@@ -508,6 +511,8 @@ cdef bint core_read(Core *core, Client *c) noexcept nogil:
         c.hooked_reads += 1
         batch_hook(c.batch, READ_HOOK, c, c.data.data, buf_size(&c.data))
     elif fdb_is_due(&core.store, c.data.data, core_clock_ms(core)):
+        if disk_full(&core.log.disk, buf_size(&core.open.body)):
+            return core_reply(core, c, ERR_DISK_FULL, strlen(ERR_DISK_FULL))
         core.open.force = True
         batch_open_at(core.open, core.now)
         batch_hook(core.open, READ_HOOK, c, c.data.data, buf_size(&c.data))
@@ -523,6 +528,8 @@ cdef bint core_read(Core *core, Client *c) noexcept nogil:
 
 cdef bint core_write(Core *core, Client *c) noexcept nogil:
     cdef Batch *b = core.open
+    if disk_full(&core.log.disk, buf_size(&b.body) + buf_size(&c.data)):
+        return core_reply(core, c, ERR_DISK_FULL, strlen(ERR_DISK_FULL))
     if (
         buf_size(&b.body) - VALUE_BYTES >= core.settings.batch_bytes
         or disk_backlog(&core.log.disk) > DISK_BYTES_HIGH

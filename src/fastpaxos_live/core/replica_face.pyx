@@ -32,6 +32,10 @@ cdef void core_durable(Core *core, uint64_t position) noexcept nogil:
     log_durable(&core.log, position)
 
 
+cdef void core_limit_log(Core *core, uint64_t position) noexcept nogil:
+    core.log.disk.limit = position
+
+
 cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil:
     cdef Place *place
     if not buf_size(&core.log.reads):
@@ -245,6 +249,9 @@ cdef class Replica:
             reads.append((position, length))
         return reads
 
+    def limit_log(self, uint64_t position):
+        core_limit_log(&self.core, position)
+
     def read_done(self, uint64_t position, bytes data):
         core_read_done(&self.core, position, <const char *>data, len(data))
 
@@ -278,6 +285,7 @@ cdef class Replica:
             "reads": self.core.reads,
             "clients": self.core.clients_count,
             "log_position": self.core.log.disk.base + disk_size(&self.core.log.disk),
+            "disk_full": self.core.log.disk.limit != 0,
             "time_ms": self.core.time_ms,
             "promised": a.promised,
             "elections": self.core.elections,

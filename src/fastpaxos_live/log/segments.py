@@ -26,6 +26,8 @@ SEGMENT_HEADER_BYTES = 4096
 SEGMENT_MAGIC = 0x534C5046
 SEGMENT_VERSION = 1
 
+RESERVE_BYTES_MAX = 1 << 20
+
 _HEADER = Struct("<QIBBBBQQQQ")
 _PREFIX = "log."
 
@@ -42,6 +44,11 @@ class SegmentHeader(NamedTuple):
     disk_id: int
     number: int
     segment_bytes: int
+
+
+def reserve_bytes(segment_bytes: int) -> int:
+    """What is kept, where no file can be made, for what must be written in any case: promises and epochs."""
+    return min(RESERVE_BYTES_MAX, segment_bytes // 4)
 
 
 class Piece(NamedTuple):

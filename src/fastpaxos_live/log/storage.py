@@ -6,10 +6,15 @@ change of metadata. A file under preparation has another name, so that every `lo
 Before a group is written that reaches the end of a file, the next file is there: a log that ends where its last file
 ends has lost a file. Of the files written to only the last two may hold anything that was not synced.
 
+Where a file can't be prepared for want of room or of descriptors (NoRoom), nothing of the log was written, and it may be
+tried again; all other errors are final. `limit` is where the log should end then. A prepared file stays open until it is
+written to: by then there may be no descriptor left.
+
 Appending (`write`, `sync`) and reading (`read`) may run in two threads; each of the two in one at a time.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from errno import EDQUOT, EMFILE, ENFILE, ENOSPC
 
 from .datadir import UNFINISHED
 from .files import Directory, File
@@ -23,8 +28,10 @@ from .segments import (
     file_name,
     file_number,
     pieces,
+    reserve_bytes,
 )
 
+LACKS = frozenset({ENOSPC, EDQUOT, EMFILE, ENFILE})
 SLICE_BYTES = 1 << 20  # synced at a time where much is written, so that no other sync waits long
 
 
@@ -32,8 +39,16 @@ class StorageError(Exception):
     """The log's files are not as they should be; the text is one line."""
 
 
+class SyncFailed(OSError):
+    """A sync of a new file."""
+
+
+class NoRoom(OSError):
+    """The next file can't be prepared for now."""
+
+
 class Storage:
-    """The log's files; every failing operation raises OSError and must end the process."""
+    """The log's files; every failing operation raises OSError and must end the process, NoRoom apart."""
 
     def __init__(
         self, directory: Directory, header: SegmentHeader, *, fresh: bool,
@@ -46,6 +61,8 @@ class Storage:
         self.header = header
         self.segment_bytes = header.segment_bytes
         self._preparing = preparing or nullcontext()
+        self._begun: tuple[File, int] | None = None  # the file under preparation, and what of it is done
+        self._made: dict[int, File] = {}  # files that are prepared and not written to yet, by number
         self._open: dict[int, File] = {}  # files being written, by number
         self._dirty: set[int] = set()  # numbers of files written to since they were synced
         self._reading: tuple[int, File] | None = None  # number and file of the last read
@@ -59,6 +76,11 @@ class Storage:
     def end(self) -> int:
         """First position behind the files that are there."""
         return self.files * self.segment_bytes
+
+    @property
+    def limit(self) -> int:
+        """Where the log should end while no file can be prepared."""
+        return self.end - reserve_bytes(self.segment_bytes)
 
     def _path(self, number: int) -> str:
         return f"{self.directory.path}/{file_name(number)}"
@@ -100,7 +122,7 @@ class Storage:
         return self._reading[1]
 
     def write(self, position: int, data: bytes) -> None:
-        """Write all of `data` there; `sync` makes it durable."""
+        """Write all of `data` there; `sync` makes it durable. After NoRoom nothing is written."""
         if (position + len(data)) // self.segment_bytes >= self.files:
             self.prepare((position + len(data)) // self.segment_bytes)
         parts = list(pieces(position, len(data), self.segment_bytes))
@@ -123,26 +145,43 @@ class Storage:
 
     def _file_to_write(self, number: int) -> File:
         if number not in self._open:
-            self._open[number] = self.directory.open(file_name(number))
+            made = self._made.pop(number, None)
+            self._open[number] = self.directory.open(file_name(number)) if made is None else made
         return self._open[number]
 
     def prepare(self, number: int) -> None:
-        """Make the files up to that number, each whole and durable, unless they are there."""
+        """Make the files up to that number, each whole and durable, unless they are there. Raises NoRoom."""
         with self._preparing:
             while self.files <= number:
-                self._make(self.files)
+                try:
+                    self._made[self.files] = self._make(self.files)
+                except OSError as error:
+                    if error.errno in LACKS:
+                        raise NoRoom(error.errno, error.strerror) from None
+                    raise
                 self.files += 1
 
-    def _make(self, number: int) -> None:
+    def _make(self, number: int) -> File:
         name = file_name(number)
-        file = self.directory.create(name + UNFINISHED)
-        try:
+        if self._begun is None:
+            self._begun = self.directory.create(name + UNFINISHED), 0
+        file, done = self._begun
+        if not done:
             file.pwrite(encode_header(self.header._replace(number=number)), 0)
-            _zero(file, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES + self.segment_bytes)
-        finally:
+            done = SEGMENT_HEADER_BYTES
+        try:
+            while done < SEGMENT_HEADER_BYTES + self.segment_bytes:
+                done = _zero(file, done, SEGMENT_HEADER_BYTES + self.segment_bytes)
+                self._begun = file, done
+        except SyncFailed:
+            # What was written can't be trusted: the next attempt begins with an empty file.
+            self._begun = None
             file.close()
+            raise
         self.directory.rename(name + UNFINISHED, name)
         self.directory.sync()
+        self._begun = None
+        return file
 
     def settle(self, found: Recovery, doubtful: int) -> None:
         """Make what recovery accepted durable, and zero what it rejected.
@@ -170,7 +209,9 @@ class Storage:
 
     def _cut(self, position: int, dirty: int) -> None:
         piece = next(pieces(position, dirty - position, self.segment_bytes))
-        _zero(self._file_to_write(piece.number), piece.offset, piece.offset + piece.size)
+        at, end = piece.offset, piece.offset + piece.size
+        while at < end:
+            at = _zero(self._file_to_write(piece.number), at, end)
         while self.files > piece.number + 1:
             self.directory.unlink(file_name(self.files - 1))
             self.directory.sync()  # one by one: a machine that goes down now must not leave a gap
@@ -180,14 +221,18 @@ class Storage:
         """Close all files; nothing is synced."""
         if self._reading is not None:
             self._reading[1].close()
-        for file in self._open.values():
+        for file in (*self._open.values(), *self._made.values()):
             file.close()
+        if self._begun is not None:
+            self._begun[0].close()
 
 
-def _zero(file: File, start: int, end: int) -> None:
-    zeros = memoryview(bytes(min(SLICE_BYTES, end - start)))
-    while start < end:
-        size = min(len(zeros), end - start)
-        file.pwrite(zeros[:size], start)
+def _zero(file: File, start: int, end: int) -> int:
+    # Makes a slice from `start` on zeros, durably; returns its end.
+    size = min(SLICE_BYTES, end - start)
+    file.pwrite(bytes(size), start)
+    try:
         file.sync()
-        start += size
+    except OSError as error:
+        raise SyncFailed(error.errno, error.strerror) from None
+    return start + size

@@ -5,11 +5,13 @@ were applied; learned ones are no votes.
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .limits import DISK_BYTES_HIGH, FETCH_BYTES
+from .limits import BATCH_BYTES, FETCH_BYTES
 from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
 
 if TYPE_CHECKING:
     from .log_paxos import PaxosLog
+
+FULL_BEATS = 20  # a replica whose disk is full asks this seldom: mostly it can't take the answer
 
 
 class CatchUp:
@@ -32,6 +34,8 @@ class CatchUp:
     def fetch(self, peer: int) -> None:
         log = self.log
         if peer == log.me or self.fetch_peer and log.now < self.fetch_at + 2 * log.beat_us:
+            return
+        if log.disk.full(BATCH_BYTES) and log.now < self.fetch_at + FULL_BEATS * log.beat_us:
             return
         if self.fetch_peer:  # no answer
             self.fetch_skip += 1
@@ -80,9 +84,9 @@ class CatchUp:
         self._fetched(peer, instance)
 
     def on_learn(self, peer: int, frame: Frame, data: bytes) -> None:
-        """Takes a chosen entry if the disk keeps up."""
+        """Takes a chosen entry if the disk keeps up, and has room."""
         log = self.log
-        if log.disk.backlog() <= 2 * DISK_BYTES_HIGH and log.learn(peer, frame, data):
+        if not log.no_room(frame) and log.learn(peer, frame, data):
             self.fetch_at = log.now
             self.fetch_skip = 0
             log.settle()

@@ -21,7 +21,7 @@ class LogDisk:
 
     __slots__ = (
         "seed", "replica", "incarnation", "base", "frames", "size", "group", "durable_group", "durable_position",
-        "writing", "writing_end", "sync",
+        "writing", "writing_end", "sync", "limit",
     )
 
     def __init__(self, seed: int, replica: int, incarnation: int) -> None:
@@ -37,6 +37,7 @@ class LogDisk:
         self.writing = 0  # index of the group being written, 0 if none
         self.writing_end = 0
         self.sync = False  # the open group holds a promise, which is synced whatever the policy
+        self.limit = 0  # the log may grow up to here by what can be refused; 0: there is no limit
 
     def append(self, frame: bytes) -> int:
         """Adds a frame to the open group; returns the position it will have."""
@@ -54,6 +55,10 @@ class LogDisk:
     def backlog(self) -> int:
         """Bytes not yet durable."""
         return self.base + self.size - self.durable_position
+
+    def full(self, size: int) -> bool:
+        """Is there no room for a frame with so many bytes in it?"""
+        return 0 < self.limit < self.base + self.size + size + 2 * HEADER_BYTES + GROUP_ALIGN
 
     def drain(self, promised: int, chosen: int) -> tuple[int, bytes, bool] | None:
         """Closes the open group and hands it out: position, bytes, must be synced."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import log_machines as M
-from .limits import CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, SLOTS
+from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, SLOTS
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
 from .log_frame import (
@@ -24,6 +24,7 @@ from .log_frame import (
     FETCHED,
     HEADER_BYTES,
     LEARN,
+    OPERATIONS,
     PROMISE,
     PROMISED,
     PROPOSE,
@@ -35,6 +36,7 @@ from .log_frame import (
     frame_decode,
     frame_encode,
     frame_length,
+    value_header,
 )
 
 RESEND_MAX = 32  # entries sent again for one WHERE
@@ -335,10 +337,11 @@ class PaxosLog:
             self.send(peer, 0, data)
 
     def _may_ask_where(self, instance: int) -> bool:
-        if instance == self.where_instance and self.now < self.where_at:
+        full = self.disk.full(BATCH_BYTES)
+        if (full or instance == self.where_instance) and self.now < self.where_at:
             return False
         self.where_instance = instance
-        self.where_at = self.now + self.beat_us // 4
+        self.where_at = self.now + (4 * self.beat_us if full else self.beat_us // 4)
         return True
 
     def _send_entries(self, to: int, promise: M.Message) -> None:
@@ -519,7 +522,14 @@ class PaxosLog:
         return bool(m.reign.state or m.coordinator.state or m.election.state)
 
     def _too_far(self, frame: Frame) -> bool:
-        return frame.instance > self.acceptor.chosen + SLOTS or self.disk.backlog() > 2 * DISK_BYTES_HIGH
+        return frame.instance > self.acceptor.chosen + SLOTS or self.no_room(frame)
+
+    def no_room(self, frame: Frame) -> bool:
+        """Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
+        """
+        if self.disk.backlog() > 2 * DISK_BYTES_HIGH:
+            return True
+        return self.disk.full(len(frame.payload)) and value_header(frame.payload).kind == OPERATIONS
 
     def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
         """Takes a chosen entry, if it is the next."""

@@ -52,6 +52,7 @@ RETRY_US = 1000  # before what found a channel full is tried again
 
 ERR_NO_MASTER = b"-CLUSTERDOWN The cell has no master\r\n"
 ERR_TOO_LARGE = b"-ERR request too large: at most %d bytes an argument and %d in all\r\n"
+ERR_DISK_FULL = b"-ERR disk full, nothing was done\r\n"
 ERR_NOT_HERE = b"-ERR this command is not forwarded\r\n"
 
 
@@ -165,7 +166,7 @@ class Replica:
 
     def _sweep(self) -> None:
         # An idle master sends the time, so that keys due vanish on every replica.
-        if self.now < self.sweep_at or not self._serving():
+        if self.now < self.sweep_at or not self._serving() or self.log.disk.full(VALUE_BYTES):
             return
         if 0 < self.store.next_deadline <= self._clock_ms():
             self.sweep_at = self.now + self.config["beat_us"]
@@ -425,6 +426,8 @@ class Replica:
             client.hooked_reads += 1
             client.batch.hook(READ_HOOK, client, client.data)
         elif is_due(self.store, client.data, 0, self._clock_ms()):
+            if self.log.disk.full(VALUE_BYTES + len(self.open.body)):
+                return self._reply(client, ERR_DISK_FULL)
             self.open.force = True
             self.open.open_at(self.now)
             self.open.hook(READ_HOOK, client, client.data)
@@ -439,6 +442,8 @@ class Replica:
 
     def _write(self, client: Client) -> bool:
         batch = self.open
+        if self.log.disk.full(VALUE_BYTES + len(batch.body) + len(client.data)):
+            return self._reply(client, ERR_DISK_FULL)
         if len(batch.body) >= self.config["batch_bytes"] or self.log.disk.backlog() > DISK_BYTES_HIGH:
             return self._wait_for_room(client)
         client.waiting_since = 0
@@ -523,6 +528,9 @@ class Replica:
     def drain_disk(self) -> tuple[int, bytes, bool] | None:
         return self.log.disk.drain(self.log.acceptor.promised, self.log.acceptor.chosen)
 
+    def limit_log(self, position: int) -> None:
+        self.log.disk.limit = position
+
     def drain_reads(self) -> list[tuple[int, int]]:
         reads = list(self.log.catchup.reads)
         self.log.catchup.reads.clear()
@@ -559,6 +567,7 @@ class Replica:
             "reads": self.reads,
             "clients": len(self.clients),
             "log_position": self.log.disk.base + self.log.disk.size,
+            "disk_full": self.log.disk.limit != 0,
             "time_ms": self.time_ms,
             "promised": a.promised,
             "elections": self.elections,

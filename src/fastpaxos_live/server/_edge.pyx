@@ -18,7 +18,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
-from ..log.segments import encode_header
+from ..log.segments import encode_header, reserve_bytes
 from .edges import GONE_S, LINGER_S, EdgeFailed
 
 include "../core/xxh64.pyx"
@@ -119,6 +119,7 @@ cdef class Edge:
     cdef int peers, epoll, timer
     cdef bint started, writing, halted, scheduled
     cdef uint64_t write_end, armed_us
+    cdef int lack
     cdef epoll_event events[EVENTS_MAX]
     cdef Profile profiled
 
@@ -162,16 +163,18 @@ cdef class Edge:
         pthread_mutex_init(&w.lock, NULL)
         writer_init_cond(&w.wake)
         writer_init_cond(&w.idle)
-        w.files[0].file = w.files[1].file = w.preparing = w.directory = w.event = -1
+        w.files[0].file = w.files[1].file = w.made.file = w.preparing = w.directory = w.event = w.spare = -1
         w.directory = os.open(storage.directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         w.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         if w.event < 0:
             raise OSError(errno, os.strerror(errno))
+        w.spare = fcntl(w.event, F_DUPFD_CLOEXEC, 0)
         w.policy = {
             "always": SYNC_ALWAYS, "interval": SYNC_INTERVAL, "never": SYNC_NEVER
         }[fsync.kind]
         w.interval_us = fsync.interval_ms * 1000
         w.segment_bytes = storage.segment_bytes
+        w.reserve = reserve_bytes(w.segment_bytes)
         w.end = position
         w.ready = storage.files
         w.open_flags = O_RDWR | O_CLOEXEC | (O_DIRECT if w.policy == SYNC_ALWAYS else 0)
@@ -526,7 +529,7 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
         elif kind == TAG_TIMER:
             self.armed_us = NEVER
         else:
-            error = writer_poll(self.writer, &busy)
+            error = edge_ask_writer(self, &busy)
             if error:
                 return error
             if self.writing and not busy:
@@ -536,6 +539,19 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
                 )
                 core_durable(self.core, self.write_end)
     return 0
+
+
+cdef int edge_ask_writer(Edge self, bint *busy) noexcept nogil:
+    # Returns the errno of a failed write.
+    cdef int lack = 0
+    cdef uint64_t limit = 0
+    cdef int error = writer_poll(self.writer, busy, &lack, &limit)
+    core_limit_log(self.core, limit)
+    if lack != self.lack:
+        self.lack = lack
+        with gil:
+            self.hooks.on_room(os.strerror(lack) if lack else "")
+    return error
 
 
 cdef inline void edge_note(Socket *s, uint32_t events) noexcept nogil:

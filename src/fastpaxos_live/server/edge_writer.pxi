@@ -8,6 +8,8 @@
 #  3. The first error is kept in `error` and ends all work: nothing is ever tried again.
 #  4. A sync syncs every file written to, older files first: a log must not have holes.
 #  5. Before a group that reaches the end of a file the next file is whole, as log/storage.py says.
+#  6. Want of room or of descriptors while a file is prepared is no error: nothing of the log is written then. It is
+#     told (`lack`, `limit`), and tried again; a group that can't be written without the file waits.
 #
 # When each group is synced, files are written past the page cache (O_DIRECT), whose copying, dirtying and
 # cleaning of pages costs more than all of our own work on a group. That takes whole blocks: `stage` holds
@@ -118,7 +120,8 @@ cdef extern from *:
     int eventfd(unsigned int, int) nogil
     int eventfd_write(int, uint64_t) nogil
     int snprintf(char *, size_t, const char *, ...) nogil
-    int errno, EAGAIN, EINTR
+    int fcntl(int, int, ...) nogil
+    int errno, EAGAIN, EINTR, ENOSPC, EDQUOT, EMFILE, ENFILE, F_DUPFD_CLOEXEC
     int EFD_NONBLOCK, EFD_CLOEXEC, O_RDWR, O_CREAT, O_TRUNC, O_CLOEXEC, O_DIRECT
 
 cdef enum:
@@ -127,6 +130,7 @@ cdef enum:
     SLICE_BYTES = 1 << 20
     BLOCK_BYTES = 4096       # what direct writes are multiples of; divides a segment, and is its header's size
     FILES_OPEN = 2           # the file written to and the one before it
+    RETRY_US = 1000000       # before a file that could not be prepared is tried again
 
 cdef enum Policy:
     SYNC_ALWAYS
@@ -155,6 +159,8 @@ cdef struct Writer:
     uint64_t group_bytes
     uint64_t wait_us          # groups waited for the thread
     uint64_t service_us       # it wrote and synced them
+    int lack                  # errno of what the next file can't be prepared for; 0: it can
+    uint64_t limit            # then: where the log should end; else 0
     # Constants while the thread runs.
     pthread_t thread
     int directory
@@ -165,16 +171,20 @@ cdef struct Writer:
     int open_flags            # of log files
     char *header              # of a segment file; number and checksum are filled in
     char *zeros               # SLICE_BYTES
+    uint64_t reserve          # of the last file, not to be used where the next one can't be made
     # The thread's own.
     char *stage               # SLICE_BYTES, written from
     uint64_t staged           # its first block is the one in which the log ends, if it ends at this position
     SegmentFile files[FILES_OPEN]
+    SegmentFile made          # the last file that was prepared, until it is written to
+    int spare                 # a descriptor that is given up where there is no other
     uint64_t end              # of the last group
     uint64_t ready            # files with a lower number than this one are whole
     int preparing             # descriptor of file `ready`, under its unfinished name; -1: not begun
     uint64_t prepared         # bytes of it that are zeroed and synced
     uint64_t credit           # bytes that may still be zeroed before the group that waits
     uint64_t sync_at_us       # when an interval ends; 0: nothing to sync
+    uint64_t retry_at_us      # nothing is prepared before; 0: it may be
 
 
 cdef int writer_fail(Writer *w, const char *what, int error) noexcept nogil:
@@ -182,8 +192,23 @@ cdef int writer_fail(Writer *w, const char *what, int error) noexcept nogil:
     return error
 
 
+cdef inline bint writer_lacks(int error) noexcept nogil:
+    return error == ENOSPC or error == EDQUOT or error == EMFILE or error == ENFILE
+
+
+cdef int writer_get(Writer *w, const char *name, int flags) noexcept nogil:
+    # Opens a file of the log, if need be with the spare descriptor.
+    cdef int file = writer_open(w.directory, name, flags)
+    if file < 0 and (errno == EMFILE or errno == ENFILE) and w.spare >= 0:
+        close(w.spare)
+        w.spare = -1
+        file = writer_open(w.directory, name, flags)
+    return file
+
+
 cdef int writer_prepare_slice(Writer *w) noexcept nogil:
-    # One step towards file `ready` being whole. Returns an errno.
+    # One step towards file `ready` being whole. Returns an errno; after one of want (writer_lacks) it may be called
+    # again.
     cdef char name[24]
     cdef char unfinished[32]
     cdef uint64_t size
@@ -191,7 +216,7 @@ cdef int writer_prepare_slice(Writer *w) noexcept nogil:
     snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>w.ready)
     snprintf(unfinished, sizeof(unfinished), b"%s.new", <char *>name)
     if w.preparing < 0:
-        w.preparing = writer_open(w.directory, unfinished, w.open_flags | O_CREAT | O_TRUNC)
+        w.preparing = writer_get(w, unfinished, w.open_flags | O_CREAT | O_TRUNC)
         if w.preparing < 0:
             return writer_fail(w, b"open of a log file", errno)
         w.prepared = 0
@@ -199,37 +224,76 @@ cdef int writer_prepare_slice(Writer *w) noexcept nogil:
         (<uint64_t *>w.header)[0] = xxh64(w.header + 8, SEGMENT_HEADER - 8, 0)
         error = writer_pwrite(w.preparing, w.header, SEGMENT_HEADER, 0)
         if error:
-            return writer_fail(w, b"write of a new log file", error)
+            return writer_begin_again(w, b"write of a new log file", error)
     size = min(<uint64_t>SLICE_BYTES, w.segment_bytes - w.prepared)
     error = writer_pwrite(w.preparing, w.zeros, size, SEGMENT_HEADER + w.prepared)
     if error:
         return writer_fail(w, b"write of a new log file", error)
     if fdatasync(w.preparing):
-        return writer_fail(w, b"fdatasync of a new log file", errno)
+        return writer_begin_again(w, b"fdatasync of a new log file", errno)
     w.prepared += size
     w.credit -= min(size, w.credit)
     if w.prepared < w.segment_bytes:
         return 0
-    if fsync(w.preparing) or close(w.preparing):
-        return writer_fail(w, b"fsync of a new log file", errno)
+    if fsync(w.preparing):
+        return writer_begin_again(w, b"fsync of a new log file", errno)
     if renameat(w.directory, unfinished, w.directory, name):
-        return writer_fail(w, b"rename of a new log file", errno)
+        return writer_begin_again(w, b"rename of a new log file", errno)
     if fsync(w.directory):
         return writer_fail(w, b"fsync of the log's directory", errno)
+    if w.made.file >= 0:
+        close(w.made.file)
+    w.made.file = w.preparing  # kept: when it is needed there may be no descriptor left
+    w.made.number = w.ready
     w.preparing = -1
     w.prepared = 0
     w.ready += 1
     return 0
 
 
+cdef int writer_begin_again(Writer *w, const char *what, int error) noexcept nogil:
+    # What was written to the new file can't be trusted: the next step begins with an empty one.
+    close(w.preparing)
+    w.preparing = -1
+    w.prepared = 0
+    return writer_fail(w, what, error)
+
+
+cdef inline bint writer_fits(Writer *w) noexcept nogil:
+    # Are all files there that the group needs?
+    return (w.position + w.size) // w.segment_bytes < w.ready
+
+
 cdef bint writer_slice_due(Writer *w) noexcept nogil:
     # The next file grows twice as fast as the present one fills, and as fast while groups wait.
     cdef uint64_t inside = w.end % w.segment_bytes
+    if w.busy and not writer_fits(w):
+        return True
     if w.ready > w.end // w.segment_bytes + 1:
         return False
     if w.busy:
         return w.credit > 0 and w.prepared < inside
-    return w.prepared < 2 * inside
+    return w.lack or w.prepared < 2 * inside
+
+
+cdef int writer_prepare(Writer *w) noexcept nogil:
+    # A step, or the next attempt at one; called with the lock, which is free meanwhile. Returns an errno.
+    cdef int error, lack
+    cdef uint64_t limit, ready = w.ready
+    pthread_mutex_unlock(&w.lock)
+    error = writer_prepare_slice(w)
+    pthread_mutex_lock(&w.lock)
+    lack = error if writer_lacks(error) else 0
+    w.retry_at_us = writer_clock_us() + RETRY_US if lack else 0
+    if error and not lack:
+        return error
+    if lack or w.ready > ready:  # once short of something, a part of a file is not enough
+        limit = w.ready * w.segment_bytes - w.reserve if lack else 0
+        if limit != w.limit:
+            eventfd_write(w.event, 1)
+        w.lack = lack
+        w.limit = limit
+    return 0
 
 
 cdef int writer_sync(Writer *w) noexcept nogil:
@@ -264,8 +328,14 @@ cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept n
         return writer_fail(w, b"fdatasync of the log", errno)
     if slot.file >= 0:
         close(slot.file)
-    snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>number)
-    slot.file = writer_open(w.directory, name, w.open_flags)
+        if w.spare < 0:
+            w.spare = fcntl(w.event, F_DUPFD_CLOEXEC, 0)
+    if w.made.file >= 0 and w.made.number == number:
+        slot.file = w.made.file
+        w.made.file = -1
+    else:
+        snprintf(name, sizeof(name), b"log.%08llx", <unsigned long long>number)
+        slot.file = writer_get(w, name, w.open_flags)
     slot.number = number
     slot.dirty = False
     found[0] = slot
@@ -310,10 +380,6 @@ cdef int writer_write(Writer *w) noexcept nogil:
     cdef uint64_t end = position + w.size
     cdef uint64_t part
     cdef int error
-    while w.ready <= end // w.segment_bytes:
-        error = writer_prepare_slice(w)
-        if error:
-            return error
     while position < end:
         error = writer_file(w, position // w.segment_bytes, &file)
         if error:
@@ -334,21 +400,28 @@ cdef int writer_write(Writer *w) noexcept nogil:
     return 0
 
 
+cdef inline uint64_t writer_wakeup(Writer *w, bint due) noexcept nogil:
+    # When there is something to do if nothing happens; 0: never.
+    if not due or (w.sync_at_us and w.sync_at_us < w.retry_at_us):
+        return w.sync_at_us
+    return w.retry_at_us
+
+
 cdef void *writer_main(void *argument) noexcept nogil:
     cdef Writer *w = <Writer *>argument
     cdef int error = 0
+    cdef bint due
     cdef uint64_t began
     pthread_mutex_lock(&w.lock)
     while not error and (w.busy or not w.stopping):
+        due = writer_slice_due(w)
         if w.sync_at_us and writer_clock_us() >= w.sync_at_us:
             pthread_mutex_unlock(&w.lock)
             error = writer_sync(w)
             pthread_mutex_lock(&w.lock)
-        elif writer_slice_due(w):
-            pthread_mutex_unlock(&w.lock)
-            error = writer_prepare_slice(w)
-            pthread_mutex_lock(&w.lock)
-        elif w.busy:
+        elif due and (w.retry_at_us == 0 or writer_clock_us() >= w.retry_at_us):
+            error = writer_prepare(w)
+        elif w.busy and writer_fits(w):
             began = writer_clock_us()
             w.wait_us += began - w.submitted_us
             pthread_mutex_unlock(&w.lock)
@@ -364,7 +437,7 @@ cdef void *writer_main(void *argument) noexcept nogil:
                 eventfd_write(w.event, 1)
                 pthread_mutex_lock(&w.lock)
         else:
-            writer_wait(&w.wake, &w.lock, w.sync_at_us)
+            writer_wait(&w.wake, &w.lock, writer_wakeup(w, due))
     if not error:
         error = writer_sync(w)
     w.error = error
@@ -389,11 +462,13 @@ cdef void writer_submit(
     pthread_cond_signal(&w.wake)  # after the lock is free, or the thread wakes only to wait for it
 
 
-cdef int writer_poll(Writer *w, bint *busy) noexcept nogil:
-    # Whether the writer is at work; returns the errno of a failure.
+cdef int writer_poll(Writer *w, bint *busy, int *lack, uint64_t *limit) noexcept nogil:
+    # Whether the writer is at work, and what it can't prepare the next file for; returns the errno of a failure.
     cdef int error
     pthread_mutex_lock(&w.lock)
     busy[0] = w.busy
+    lack[0] = w.lack
+    limit[0] = w.limit
     error = w.error
     pthread_mutex_unlock(&w.lock)
     return error
@@ -423,10 +498,10 @@ cdef int writer_stop(Writer *w) noexcept nogil:
 cdef void writer_free(Writer *w) noexcept nogil:
     # The thread has ended, or was never started.
     cdef int i
-    cdef int[5] files = [
-        w.files[0].file, w.files[1].file, w.preparing, w.directory, w.event
+    cdef int[7] files = [
+        w.files[0].file, w.files[1].file, w.made.file, w.preparing, w.spare, w.directory, w.event
     ]
-    for i in range(5):
+    for i in range(7):
         if files[i] >= 0:
             close(files[i])
     pthread_cond_destroy(&w.wake)

@@ -29,6 +29,7 @@ class Hooks(NamedTuple):
     on_close: Callable[[int], None]  # it is gone
     on_peer_lost: Callable[[int, int], None]  # the connection of (replica, channel) is gone
     on_failed: Callable[[EdgeFailed], None]  # at most once; the edge does nothing any more
+    on_room: Callable[[str], None]  # the log can't grow for this reason, or it can again ("")
 
 
 class Edge(Protocol):

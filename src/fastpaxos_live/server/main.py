@@ -207,7 +207,7 @@ class Process:
             raise ServeError(error.strerror or str(error)) from None
         hooks = Hooks(
             self.commands.handle, self.commands.on_open, self.commands.on_close, self.links.lost,
-            self._fail,
+            self._fail, self._on_room,
         )
         self.edge = load_edge(core)(
             self.loop, replica, len(peers), me.id, storage, position, config.fsync, hooks
@@ -255,6 +255,12 @@ class Process:
 
     def _on_peer(self, sock: Any, peer: int, channel: int) -> None:
         self.edge.adopt_peer(sock, peer, channel)
+
+    def _on_room(self, reason: str) -> None:
+        if reason:
+            log.error("no new log file can be made, writes will be refused", reason=reason)
+        else:
+            log.info("there is room for the log again")
 
     def _end(self) -> None:
         if not self.ended.done():

@@ -16,13 +16,14 @@ from typing import Any
 
 from .._api import Replica
 from ..log.handshake import CHANNELS
-from ..log.storage import Storage
+from ..log.storage import NoRoom, Storage
 from .config import FsyncPolicy
 from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, boot_us, wall_ms
 from .sockets import error_text
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
 PEER_BUFFER_BYTES = 4 << 20
+RETRY_S = 1.0  # before a log file that could not be prepared is tried again
 WATCH_S = 0.2  # between two looks at the connections that are not read from
 
 
@@ -362,7 +363,7 @@ class Peer(Connection):
 
 
 class Disk:
-    """Writes in one thread, reads and the preparation of files in another. Errors are fatal."""
+    """Writes in one thread, reads and the preparation of files in another. Errors are fatal, NoRoom apart."""
 
     def __init__(self, edge: Edge, storage: Storage, fsync: FsyncPolicy) -> None:
         self._edge = edge
@@ -373,15 +374,20 @@ class Disk:
         self._writing: asyncio.Future[Any] | None = None
         self._syncing: asyncio.TimerHandle | None = None
         self._prepared = 0
+        self._preparing = False
+        self._lacking = False  # the next file can't be prepared for now
 
     def start_write(self) -> None:
         """Hand the next group to the writer, unless it is at work."""
         if self._writing is not None or (group := self._edge.replica.drain_disk()) is None:
             return
-        position, data, must_sync = group
+        self._hand_over(*group)
+
+    def _hand_over(self, position: int, data: bytes, must_sync: bool) -> None:
         self._writing = self._run(
             self._writer, lambda: self._write(position, data, must_sync),
             lambda _: self._written(position + len(data)),
+            lambda: self._hand_over(position, data, must_sync),
         )
 
     def _write(self, position: int, data: bytes, must_sync: bool) -> None:
@@ -395,12 +401,35 @@ class Disk:
         self._edge.replica.durable(end)
         if self._edge.halted:
             return
+        if not self._preparing:
+            self._told(None)
         if self._fsync.kind == "interval" and self._syncing is None:
             self._syncing = self._edge.loop.call_later(self._fsync.interval_ms / 1e3, self._sync)
         number, inside = divmod(end, self._storage.segment_bytes)
         if inside > self._storage.segment_bytes // 2 and self._prepared <= number:
             self._prepared = number + 1
-            self._run(self._reader, lambda: self._storage.prepare(number + 1), lambda _: None)
+            self._prepare(number + 1)
+
+    def _prepare(self, number: int) -> None:
+        self._preparing = True
+        self._run(
+            self._reader, lambda: self._storage.prepare(number), lambda _: self._did_prepare(),
+            lambda: self._prepare(number),
+        )
+
+    def _did_prepare(self) -> None:
+        self._preparing = False
+        self._told(None)
+
+    def _told(self, lack: NoRoom | None) -> None:
+        # What came of an attempt to prepare the next file.
+        if self._edge.halted or (lack is None and not self._lacking):
+            return
+        self._edge.touch()
+        self._edge.replica.limit_log(0 if lack is None else self._storage.limit)
+        if self._lacking != (lack is not None):
+            self._lacking = lack is not None
+            self._edge.hooks.on_room("" if lack is None else error_text(lack))
 
     def _sync(self) -> None:
         self._syncing = None
@@ -424,8 +453,10 @@ class Disk:
             self._edge.replica.read_done(position, data)
 
     def _run(
-        self, executor: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None]
+        self, executor: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None],
+        again: Callable[[], None] | None = None,
     ) -> asyncio.Future[Any]:
+        # `again` is called a while after there was no room.
         future = self._edge.loop.run_in_executor(executor, work)
 
         def done(finished: asyncio.Future[Any]) -> None:
@@ -433,6 +464,10 @@ class Disk:
                 return
             if (error := finished.exception()) is None:
                 then(finished.result())
+            elif isinstance(error, NoRoom) and again is not None:
+                self._told(error)
+                if not self._edge.halted:
+                    self._edge.loop.call_later(RETRY_S, again)
             else:
                 self._edge.fail(f"the log can't be written: {_reason(error)}")
 

@@ -13,6 +13,7 @@ from .._api import Config, Replica
 from ..log.datadir import DataDir, Identity, open_data_dir
 from ..log.recovery import Recovery
 from ..log.startup import REFUSALS, start_up
+from ..log.storage import NoRoom
 from . import trace as t
 from .check import Violation
 from .disk import Died, Disk
@@ -28,6 +29,7 @@ PPM = 1_000_000
 WALL_MS = 1_700_000_000_000  # the wall clock when a run begins
 REPLAY_BYTES = 64 << 10
 CLIENT_ITEMS = ("open_client", "feed_client", "close_client")
+RETRY_US = 1_000_000  # before a log file that could not be made is tried again
 SPINS_MAX = 200  # turns that a replica may ask for without any time passing
 
 
@@ -50,6 +52,7 @@ class Node:
         self.storage: Any = None  # a Storage while it runs
         self.writing: tuple[int, bytes, bool] | None = None  # the group under way: position, bytes, must be synced
         self.syncing = False  # the end of an interval is arranged
+        self.lacking = False  # the next log file can't be made for now
         self.durable = 0  # all below was reported durable, or recovered
         self.vouched = 0  # the groups below are followed by another one, which says that they were durable
         self.damage = ""  # which fault damaged its disk: it must not start any more ...
@@ -309,7 +312,7 @@ class Node:
         world.trace.event(world.now, self.id, t.CRASH, self.durable, 0, how.encode())
         self.disk.release()
         self.writing = self.storage = None
-        self.syncing = False
+        self.syncing = self.lacking = False
         self.count_rows()
         self.core = None
         self.serving = False
@@ -519,6 +522,10 @@ class Node:
         self.note(self.world.now, self.id, t.DURABLE, position)
         self.core.durable(position)
 
+    def _on_limit_log(self, position: int) -> None:
+        self._event(t.LIMIT_LOG, position)
+        self.core.limit_log(position)
+
     def _on_read_done(self, position: int, data: bytes) -> None:
         self._event(t.READ_DONE, position, len(data))
         self.core.read_done(position, data)
@@ -602,15 +609,21 @@ class Node:
         position, data, must_sync = self.writing
         end = position + len(data)
         number, inside = divmod(end, self.storage.segment_bytes)
+        if not self._prepare(end // self.storage.segment_bytes):
+            if self.writing is not None:  # else it failed
+                self.world.after(RETRY_US, self._written, boots)
+            return
         try:
             self.storage.write(position, data)
             if must_sync or self.world.plan.fsync == "always":
                 self.storage.sync()
-            if inside > self.storage.segment_bytes // 2:
-                self.storage.prepare(number + 1)
         except (OSError, Died) as error:
             self.fail(error)
             return
+        if inside > self.storage.segment_bytes // 2:
+            self._prepare(number + 1)
+            if self.core is None:
+                return
         self.writing = None
         self.durable, self.vouched = end, position
         self.world.check.durable(self.id, data)
@@ -618,6 +631,30 @@ class Node:
         if not self.syncing and self.world.plan.sync_us:
             self.syncing = True
             self.world.after(self.world.plan.sync_us, self._sync, boots)
+
+    def _prepare(self, number: int) -> bool:
+        # Makes the log's files up to that number; False if there is no room for now, or if that failed.
+        try:
+            self.storage.prepare(number)
+        except NoRoom:
+            self.world.count("no_room")
+            if not self.lacking:
+                self.world.after(RETRY_US, self._prepare_again, self.boots)
+            self.lacking = True
+            self.post(("limit_log", self.storage.limit))
+            return False
+        except (OSError, Died) as error:
+            self.fail(error)
+            return False
+        if self.lacking and number >= self.storage.files - 1:
+            self.lacking = False
+            self.post(("limit_log", 0))
+        return True
+
+    def _prepare_again(self, boots: int) -> None:
+        if boots == self.boots and self.core is not None and self.lacking:
+            if not self._prepare(self.storage.files) and self.core is not None:
+                self.world.after(RETRY_US, self._prepare_again, boots)
 
     def _sync(self, boots: int) -> None:
         if boots != self.boots or self.core is None:
@@ -660,6 +697,7 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "open_peer": Node._on_open_peer, "feed_peer": Node._on_feed_peer, "feed_frame": Node._on_feed_frame,
     "close_peer": Node._on_close_peer, "open_client": Node._on_open_client, "feed_client": Node._on_feed_client,
     "close_client": Node._on_close_client, "durable": Node._on_durable, "read_done": Node._on_read_done,
+    "limit_log": Node._on_limit_log,
 }  # fmt: skip
 
 
