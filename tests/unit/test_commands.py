@@ -269,6 +269,7 @@ STATUS: Status = {
     "reads": 6,
     "clients": 1,
     "log_position": 4096,
+    "disk_full": False,
     "time_ms": WALL_MS,
     "promised": 7,
     "elections": 1,

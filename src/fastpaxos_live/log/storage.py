@@ -140,7 +140,7 @@ class Storage:
         for number in sorted(self._dirty):
             self._open[number].sync()
             self._dirty.discard(number)
-        for number in sorted(self._open)[:-2]:
+        for number in sorted(self._open)[:-1]:
             self._open.pop(number).close()
 
     def _file_to_write(self, number: int) -> File:

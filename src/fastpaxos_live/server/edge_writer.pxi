@@ -311,7 +311,16 @@ cdef int writer_sync(Writer *w) noexcept nogil:
         if fdatasync(second.file):
             return writer_fail(w, b"fdatasync of the log", errno)
         second.dirty = False
+    if first.file >= 0 and second.file >= 0:
+        writer_close(w, first)  # it is not written to any more
     return 0
+
+
+cdef void writer_close(Writer *w, SegmentFile *slot) noexcept nogil:
+    close(slot.file)
+    slot.file = -1
+    if w.spare < 0:
+        w.spare = fcntl(w.event, F_DUPFD_CLOEXEC, 0)
 
 
 cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept nogil:
@@ -327,9 +336,7 @@ cdef int writer_file(Writer *w, uint64_t number, SegmentFile **found) noexcept n
     if slot.dirty and fdatasync(slot.file):
         return writer_fail(w, b"fdatasync of the log", errno)
     if slot.file >= 0:
-        close(slot.file)
-        if w.spare < 0:
-            w.spare = fcntl(w.event, F_DUPFD_CLOEXEC, 0)
+        writer_close(w, slot)
     if w.made.file >= 0 and w.made.number == number:
         slot.file = w.made.file
         w.made.file = -1

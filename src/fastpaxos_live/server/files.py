@@ -3,15 +3,17 @@
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 class OsFile:
     """A descriptor."""
 
-    __slots__ = ("_file",)
+    __slots__ = ("_directory", "_file")
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, directory: "OsDirectory", file: int) -> None:
+        self._directory = directory
         self._file = file
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -33,21 +35,31 @@ class OsFile:
     def close(self) -> None:
         """See `File`."""
         os.close(self._file)
+        self._directory.spare()
 
 
 class OsDirectory:
-    """A directory, by its descriptor."""
+    """A directory, by its descriptor. It has a spare one, so that where there is no other a file can be opened, if one
+    is closed each time."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         self._directory = -1
         self._lock = -1
+        self._spare = -1
+
+    def spare(self) -> None:
+        """Get the spare descriptor back, if there is one to be had."""
+        if self._spare < 0 <= self._directory:
+            with suppress(OSError):
+                self._spare = os.dup(self._directory)
 
     def enter(self, *, make: bool) -> None:
         """See `Directory`."""
         if make:
             Path(self.path).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.spare()
 
     def claim(self) -> None:
         """See `Directory`."""
@@ -76,14 +88,22 @@ class OsDirectory:
 
     def open(self, name: str) -> OsFile:
         """See `Directory`."""
-        return OsFile(self._open(name, 0))
+        return OsFile(self, self._open(name, 0))
 
     def create(self, name: str) -> OsFile:
         """See `Directory`."""
-        return OsFile(self._open(name, os.O_CREAT | os.O_TRUNC))
+        return OsFile(self, self._open(name, os.O_CREAT | os.O_TRUNC))
 
     def _open(self, name: str, flags: int) -> int:
-        return os.open(name, os.O_RDWR | os.O_CLOEXEC | flags, 0o600, dir_fd=self._directory)
+        flags |= os.O_RDWR | os.O_CLOEXEC
+        try:
+            return os.open(name, flags, 0o600, dir_fd=self._directory)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or self._spare < 0:
+                raise
+        os.close(self._spare)
+        self._spare = -1
+        return os.open(name, flags, 0o600, dir_fd=self._directory)
 
     def rename(self, old: str, new: str) -> None:
         """See `Directory`."""
@@ -99,10 +119,10 @@ class OsDirectory:
 
     def close(self) -> None:
         """See `Directory`."""
-        for file in (self._lock, self._directory):
+        for file in (self._lock, self._spare, self._directory):
             if file >= 0:
                 os.close(file)
-        self._lock = self._directory = -1
+        self._lock = self._spare = self._directory = -1
 
 
 def kernel_boot_id() -> str:

@@ -100,7 +100,12 @@ def memory_section(view: View) -> Fields:
 
 
 def persistence_section(view: View) -> Fields:
-    return {"loading": 0, "aof_enabled": 1, "log_position": view.status["log_position"]}
+    return {
+        "loading": 0,
+        "aof_enabled": 1,
+        "log_position": view.status["log_position"],
+        "disk_full": int(view.status["disk_full"]),
+    }
 
 
 def stats_section(view: View) -> Fields:
