@@ -85,13 +85,14 @@ class Run:
         limits = {"write_timeout_ms": int(WRITE_TIMEOUT_S * 1000), "wait_master_ms": int(WAIT_MASTER_S * 1000)}
         env = {i: {"PYTHONPATH": str(options.source)} for i in range(1, options.replicas + 1)}
         self.cell = LinkedCell(
-            directory, options.replicas, options.core, limits=limits, env=env, with_parent=True
+            directory.absolute(), options.replicas, options.core, limits=limits, env=env, with_parent=True
         )
         self.history = History()
         self.ports = self.cell.ports
         self.master = 0
         self.open: set[Connection] = set()
         self.events: list[Event] = []
+        self._dead: set[int] = set()
         self.links: dict[tuple[int, int], Link] = {}
         self.stopped: dict[int, list[tuple[float, float]]] = {i: [] for i in self.cell.ids}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,11 +158,11 @@ class Run:
                 due = self.now()
             for connection in list(self.open):
                 self._look_at(connection)
-            try:
-                self.cell.check_alive()
-            except AssertionError as error:
-                self.history.violation("dead replica", str(error))
-                return
+            for i in self.cell.running():
+                if i not in self._dead and not Path(f"/proc/{self.cell.pid(i)}/fd/0").exists():
+                    self._dead.add(i)
+                    said = self.cell.log(i).read_bytes().decode(errors="replace").strip().rpartition("\n")[2]
+                    self.history.violation("dead replica", f"r{i} ended by itself: {said}; {self._lately()}")
 
     def _look_at(self, connection: Connection) -> None:
         who = f"{connection.name.decode()} {connection.kind}, r{connection.replica}"
