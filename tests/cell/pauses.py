@@ -74,6 +74,7 @@ class Options:
     core: str = "cython"
     strangers: bool = True
     source: Path = ROOT / "src"  # where the package comes from
+    secret: bool = True  # has the cell one? Builds of long ago know of none
     kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
 
 
@@ -85,8 +86,9 @@ class Run:
         limits = {"write_timeout_ms": int(WRITE_TIMEOUT_S * 1000), "wait_master_ms": int(WAIT_MASTER_S * 1000)}
         env = {i: {"PYTHONPATH": str(options.source)} for i in range(1, options.replicas + 1)}
         self.cell = LinkedCell(
-            directory.absolute(), options.replicas, options.core, limits=limits, env=env, with_parent=True
-        )
+            directory.absolute(), options.replicas, options.core, limits=limits, env=env, with_parent=True,
+            secret=options.secret,
+        )  # fmt: skip
         self.history = History()
         self.ports = self.cell.ports
         self.master = 0
@@ -411,6 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--core", choices=("cython", "python"), default="cython")
     parser.add_argument("--only", choices=[*KINDS], nargs="+", default=[*KINDS], help="kinds of disturbances")
     parser.add_argument("--without-strangers", action="store_true", help="only the clients connect")
+    parser.add_argument("--without-secret", action="store_true", help="as builds of long ago need it")
     parser.add_argument("--commit", help="of this repository, to be built and tried instead of the checkout")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
@@ -427,6 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     BUILD.mkdir(exist_ok=True)
     for replicas in asked.replicas:
         options = Options(replicas, asked.minutes * 60, asked.core, not asked.without_strangers, source)
+        options.secret = not asked.without_secret
         options.kinds = {kind: KINDS[kind] for kind in asked.only}
         with tempfile.TemporaryDirectory(prefix="pauses-", dir=BUILD) as directory, _progress(options) as show:
             found = run(options, Path(directory), show)

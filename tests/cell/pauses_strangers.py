@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tests.cell.pauses_history import History
 
+from fastpaxos_live.log.handshake import NONCE_BYTES, short_frame
 from fastpaxos_live.reference import log_frame
 from fastpaxos_live.testing import HOST, Cell, request
 
@@ -112,7 +113,7 @@ def _lives(port: int, other: int) -> bool:
 def frame() -> bytes:
     """A frame with the right checksums, and numbers out of reach."""
     huge = (1 << 64) - 1
-    kind = random.randint(1, 19)
+    kind = random.randint(1, 40)
     number = random.choice((0, 1, huge, random.getrandbits(64)))
     value = log_frame.value_encode(CELL_ID, huge, huge, (1 << 32) - 1, random.randint(0, 3), random.randbytes(40))
     return log_frame.frame_encode(
@@ -121,13 +122,18 @@ def frame() -> bytes:
     )  # fmt: skip
 
 
-def hello() -> bytes:
-    """The first frame of a replica of that cell, as anybody may make it who knows the cell's id."""
+def greeting() -> bytes:
+    """What begins as a replica does: a challenge, perhaps a proof that is none, and a HELLO with a number far ahead."""
     i = random.randint(1, 3)
-    counter = random.choice((1, (1 << 64) - 1))
-    return log_frame.frame_encode(
-        0, log_frame.HELLO, i, 1, instance=counter, extra=CELL_ID, flags=random.randint(0, 2), payload=b"r%d" % i
-    )
+    parts = [
+        short_frame(log_frame.CHALLENGE, random.randbytes(NONCE_BYTES)),
+        short_frame(log_frame.PROOF, random.randbytes(32)),
+        log_frame.frame_encode(
+            0, log_frame.HELLO, i, 1, instance=(1 << 64) - 1, extra=CELL_ID, flags=random.randint(0, 2),
+            payload=b"r%d" % i,
+        ),
+    ]  # fmt: skip
+    return b"".join(parts[random.randint(0, 2) : random.randint(1, 3)])
 
 
 GARBAGE: tuple[Callable[[], bytes], ...] = (
@@ -139,7 +145,7 @@ GARBAGE: tuple[Callable[[], bytes], ...] = (
     lambda: b"*1000000000\r\n$1000000000\r\n",
     lambda: b"$-5\r\n*-7\r\n",
     frame,
-    hello,
+    greeting,
 )
 
 
