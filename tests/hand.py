@@ -14,6 +14,7 @@ from fastpaxos_live.reference.log_frame import HEADER_BYTES, Frame, frame_decode
 CELL_ID = 77
 LEASE_US = 600_000
 LEASE_MASTER_US = 500_000
+BEAT_US = 50_000
 STEP_US = 1_000
 WALL_MS = 1_700_000_000_000
 CLIENT = 5
@@ -23,7 +24,7 @@ def config(replica: int, replicas: int = 3, **more: int) -> Config:
     settings = Config(
         cell_id=CELL_ID, replica=replica, replicas=replicas, incarnation=1, seed=replica,
         clients=[f"127.0.0.1:{7000 + id}" for id in range(1, replicas + 1)], lease_us=LEASE_US,
-        lease_master_us=LEASE_MASTER_US, beat_us=50_000, boost_us=600_000_000, election_us=200_000, window=4,
+        lease_master_us=LEASE_MASTER_US, beat_us=BEAT_US, boost_us=600_000_000, election_us=200_000, window=4,
         batch_bytes=1 << 20, value_bytes_max=8 << 20, wait_master_us=5_000_000, write_timeout_us=10_000_000,
         redirect=0,
     )  # fmt: skip
@@ -69,6 +70,7 @@ class Cell:
         self.wire: list[Sent] = []
         self.groups: dict[int, list[tuple[int, bytes]]] = {me: [] for me in self.ids}  # written, by replica
         self.unfinished: dict[int, tuple[int, bytes]] = {}
+        self.spans = dict.fromkeys(self.ids, 0)  # what each has durable of how long grants may last
         self.replies = dict.fromkeys(self.ids, b"")
         self.replicas: dict[int, Any] = {}
 
@@ -81,7 +83,9 @@ class Cell:
     def boot(self, me: int) -> None:
         """Starts a replica with what its disk had finished when it was stopped."""
         self.unfinished.pop(me, None)
-        replica = self.replicas[me] = self.make(config(me, len(self.ids), **{**self.more, **self.own.get(me, {})}))
+        settings = config(me, len(self.ids), **{**self.more, **self.own.get(me, {})})
+        replica = self.replicas[me] = self.make(settings | {"silence_us": self.spans[me]})
+        self.spans[me] = max(self.spans[me], settings["lease_us"])
         log = self.log(me)
         assert replica.feed_log(log) == len(log)
         replica.start(self.now_us, self.wall_ms(me))
@@ -116,6 +120,9 @@ class Cell:
             if group is not None:
                 self.unfinished[me] = group[:2]
             self.finish_disk(me)
+            if me not in self.held and (span := replica.span_wanted()):
+                self.spans[me] = span
+                replica.span_kept(span)
             for position, length in replica.drain_reads():
                 replica.read_done(position, self.log(me)[position : position + length])
         for me in list(self.replicas):

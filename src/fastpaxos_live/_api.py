@@ -18,6 +18,7 @@ class Config(TypedDict, total=False):
     seed: int  # u64, all randomness of the replica comes from it
     clients: list[str]  # "host:port" where each replica listens for clients, by id - 1 (for MOVED)
     lease_us: int  # how long a grant binds a replica
+    silence_us: int  # what an earlier life granted may last so long, if that is longer than lease_us (absent: 0)
     lease_master_us: int  # how long the master relies on it: shorter by the drift bound
     beat_us: int  # heartbeat period
     boost_us: int  # how long a master stays at one number
@@ -69,7 +70,7 @@ class Replica(Protocol):
         the first byte that does not begin a complete valid group; what that means is `log/recovery.py`'s affair."""
 
     def start(self, boot_us: int, wall_ms: int) -> None:
-        """End of replay: begins the silence of one lease."""
+        """End of replay: begins the silence, of one lease or `silence_us`."""
 
     # --- feeds
     def clock(self, boot_us: int, wall_ms: int) -> None:
@@ -100,6 +101,13 @@ class Replica(Protocol):
 
     def read_done(self, position: int, data: bytes) -> None:
         """Answer to one of `drain_reads`, in order; empty `data` when the read failed."""
+
+    def span_wanted(self) -> int:
+        """How long grants may last (us), to be made durable as the `silence_us` of the next start; 0: nothing to do.
+        A grant longer than what is durable is not given before `span_kept`."""
+
+    def span_kept(self, span_us: int) -> None:
+        """What `span_wanted` returned is durable, and nothing newer was written."""
 
     def turn(self, boot_us: int, wall_ms: int) -> None:
         """End of a turn, with a freshly sampled clock: timers, sealing, then the lease check that releases reads."""

@@ -44,6 +44,10 @@ cdef size_t core_peer_output(Core *core, uint32_t peer, uint32_t channel, const 
 cdef void core_peer_sent(Core *core, uint32_t peer, uint32_t channel, size_t size) noexcept nogil
 cdef void core_peer_close(Core *core, uint32_t peer, uint32_t channel) noexcept nogil
 
+# How long grants may last, to be made durable: _api.Replica has the words.
+cdef uint64_t core_span_wanted(Core *core) noexcept nogil
+cdef void core_span_kept(Core *core, uint64_t span_us) noexcept nogil
+
 # Disk. The group's bytes stay put until core_durable reaches position + size.
 cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil
 cdef void core_durable(Core *core, uint64_t position) noexcept nogil

@@ -147,12 +147,12 @@ def test_a_newer_format_is_refused(path):
 
 def test_starts_are_counted_and_ends_marked(path):
     here = open_dir(path)
-    here.begin("never", "boot-a")
+    here.begin("never", "boot-a", 600_000)
     here.close()
     here = open_dir(path)
     assert (here.meta.boots, here.meta.boot_id) == (1, "boot-a")
     assert (here.meta.fsync, here.meta.clean) == ("never", False)
-    here.begin("always", "boot-b")
+    here.begin("always", "boot-b", 600_000)
     here.end()
     here.close()
     here = open_dir(path)

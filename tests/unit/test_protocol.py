@@ -1,9 +1,10 @@
 """What the protocol owes where clocks, settings, disks or frames are not as they should be, on both cores."""
 
 import pytest
-from tests.hand import WALL_MS, Cell
+from tests.hand import BEAT_US, CELL_ID, LEASE_US, WALL_MS, Cell
 
-from fastpaxos_live.reference.log_frame import PROMISE
+from fastpaxos_live.reference.limits import SPAN_US_MAX
+from fastpaxos_live.reference.log_frame import BEAT, ECHO, PROMISE, frame_encode
 
 YEAR_MS = 365 * 86_400_000
 
@@ -94,3 +95,119 @@ def test_after_a_long_time_down_all_clocks_agree_and_the_time_goes_on(core: str,
     assert status["time_ms"] > WALL_MS + YEAR_MS
     assert status["clock_refused_ms"] == 0
     assert cell.ask(then, b"GET key") == b"$-1\r\n"
+
+
+# --- leases of replicas that are set to different ones
+
+LONG = {"lease_us": 6_000_000, "lease_master_us": 5_000_000}
+
+
+def founded(core: str, long: tuple[int, ...]) -> Cell:
+    """A cell with replica 1 as master; these are set to long leases."""
+    cell = Cell(core)
+    for me in cell.ids:
+        cell.own[me] = {**(LONG if me in long else {}), "election_us": 1 if me == 1 else 3_000_000}
+    cell.start()
+    assert cell.master() == 1
+    cell.run(2 * BEAT_US)
+    return cell
+
+
+def restart(cell: Cell, me: int, **settings: int) -> None:
+    """With these settings instead of those before."""
+    cell.stop(me)
+    cell.own[me] = settings
+    cell.boot(me)
+
+
+def reads_stale(cell: Cell) -> bool:
+    """Replica 1, cut off: does it still answer with the old value when another has acknowledged a new one?"""
+    cell.until(lambda: set(cell.serving()) & {2, 3}, 30_000_000)
+    (then,) = set(cell.serving()) & {2, 3}
+    assert cell.ask(then, b"SET key new") == b"+OK\r\n"
+    cell.replies[1] = b""
+    cell.feed_client(1, b"GET key")
+    cell.run(10_000)
+    return cell.replies[1] == b"$3\r\nold\r\n"
+
+
+def test_a_grant_lasts_as_long_as_its_master_counts_on_it(core: str) -> None:
+    """The others are set to shorter leases than the master."""
+    cell = founded(core, long=(1,))
+    assert cell.ask(1, b"SET key old") == b"+OK\r\n"
+    cell.until(lambda: cell.replicas[1].status()["lease_us_left"] > 4_000_000)
+    cell.isolate(1)
+    assert not reads_stale(cell)
+
+
+def test_a_follower_that_restarts_with_a_shorter_lease_is_silent_as_long_as_its_grants_last(core: str) -> None:
+    cell = founded(core, long=(1, 2, 3))
+    cell.until(lambda: cell.replicas[1].status()["lease_us_left"] > 4_000_000)
+    assert cell.ask(1, b"SET key old") == b"+OK\r\n"
+    cell.isolate(1)
+    for me in (2, 3):
+        restart(cell, me, election_us=1)
+    assert not reads_stale(cell)
+
+
+def test_quick_restarts_do_not_shorten_the_silence(core: str) -> None:
+    cell = founded(core, long=(1, 2, 3))
+    cell.until(lambda: cell.replicas[1].status()["lease_us_left"] > 4_000_000)
+    assert cell.ask(1, b"SET key old") == b"+OK\r\n"
+    cell.isolate(1)
+    for _ in range(4):
+        for me in (2, 3):
+            restart(cell, me, election_us=1)
+        cell.run(LEASE_US // 2)
+    assert not reads_stale(cell)
+
+
+def test_a_longer_lease_is_granted_when_it_is_durable(core: str) -> None:
+    """A follower whose disk has not kept the master's longer lease yet gives no answer that the lease counts on."""
+    cell = founded(core, long=(1,))
+    cell.held = {2, 3}
+    for me in (2, 3):
+        cell.spans[me] = 0
+        restart(cell, me)
+    cell.wire.clear()
+    cell.run(4 * BEAT_US)
+    assert {sent.frame.extra for sent in cell.sent(BEAT) if sent.sender == 1} == {LONG["lease_us"]}
+    assert not [sent for sent in cell.sent(ECHO) if sent.receiver == 1]
+    assert {cell.replicas[me].span_wanted() for me in (2, 3)} == {LONG["lease_us"]}
+    cell.held = set()
+    cell.run(4 * BEAT_US)
+    assert {sent.sender for sent in cell.sent(ECHO) if sent.receiver == 1} == {2, 3}
+    assert cell.spans[2] == cell.spans[3] == LONG["lease_us"]
+
+
+def test_what_an_older_setting_needed_is_forgotten_after_the_silence(core: str) -> None:
+    cell = founded(core, long=(2,))
+    cell.run(2 * BEAT_US)
+    restart(cell, 2)
+    assert cell.spans[2] == LONG["lease_us"]
+    cell.run(LONG["lease_us"] - BEAT_US)
+    assert cell.spans[2] == LONG["lease_us"]
+    assert not cell.replicas[2].status()["voting"]
+    cell.run(2 * BEAT_US)
+    assert cell.replicas[2].status()["voting"]
+    assert cell.spans[2] == LEASE_US
+
+
+def test_an_answer_about_a_span_that_is_not_wanted_any_more_does_not_count(core: str) -> None:
+    cell = founded(core, long=(1,))
+    restart(cell, 2)
+    replica = cell.replicas[2]
+    replica.span_kept(LONG["lease_us"] + 1)
+    cell.held = {2}
+    cell.run(2 * BEAT_US)
+    wanted = replica.span_wanted()
+    replica.span_kept(wanted + 1)
+    assert replica.span_wanted() == wanted
+
+
+def test_a_lease_beyond_every_setting_is_no_frame(core: str) -> None:
+    cell = Cell(core).start()
+    number = 1 << 24 | 2 << 16 | 1
+    beat = {"number": number, "sent": 1}
+    assert cell.replicas[1].feed_peer(2, 0, frame_encode(CELL_ID, BEAT, 2, 1, **beat, extra=SPAN_US_MAX))
+    assert not cell.replicas[1].feed_peer(2, 0, frame_encode(CELL_ID, BEAT, 2, 1, **beat, extra=SPAN_US_MAX + 1))

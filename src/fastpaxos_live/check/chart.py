@@ -3,7 +3,7 @@
 from typing import Any
 
 WIDTH = 34
-SHOWN = ("number", "instance", "mark", "sent", "accepted", "high", "value")
+SHOWN = ("number", "instance", "mark", "sent", "accepted", "high", "value", "span")
 
 
 def number_text(number: int) -> str:

@@ -11,8 +11,9 @@ cdef enum Kind:
     CHALLENGE
     PASS
     HOLD
+    KEEP
 
-KINDS = ("deliver", "sync", "crash", "stand", "tick", "submit", "teach", "challenge", "pass", "hold")
+KINDS = ("deliver", "sync", "crash", "stand", "tick", "submit", "teach", "challenge", "pass", "hold", "keep")
 
 cdef struct Table:         # open addressing; 0 is free
     uint64_t *slots
@@ -111,7 +112,7 @@ cdef void node_normalize(Node *n) noexcept nogil:
         s.acceptor.until = 0
         s.acceptor.master = 0
     if s.acceptor.state == ACCEPTOR_VOTING:
-        s.acceptor.quiet = 0
+        s.acceptor.quiet = s.acceptor.longest = 0
 
 
 cdef size_t world_pack(World *w, uint8_t *to) noexcept nogil:
@@ -177,7 +178,8 @@ cdef void world_init(World *w) noexcept nogil:
         s.me = r
         s.replicas = NODES
         s.quorum = NODES // 2 + 1
-        s.lease = bounds.lease
+        s.lease = s.silence = bounds.lease_2 if r == 2 and bounds.lease_2 else bounds.lease
+        s.acceptor.kept = w.nodes[r].disk_kept = <uint8_t>s.lease
         s.master = bounds.master
         s.beat = 1 if bounds.ticks else 0
         s.term = s.patience = 200
@@ -239,6 +241,8 @@ cdef bint possible(World *w, uint32_t kind, uint32_t r, uint32_t arg) noexcept n
             if n.clock + 1 > w.nodes[i].clock + bounds.skew:
                 return False
         return True
+    if kind == KEEP:
+        return n.lasting
     if kind == HOLD:
         return bounds.reads and s.reign.state == REIGN_SERVING and not n.held_since
     return False
@@ -298,6 +302,8 @@ cdef void world_act(World *w, uint32_t kind, uint32_t r, uint32_t arg) noexcept 
     elif kind == HOLD:
         n.held_since = n.clock + 1
         n.held_stale = world_stale(w, n)
+    elif kind == KEEP:
+        world_keep(w, n)
     world_settle(w, n)
 
 
@@ -328,6 +334,8 @@ cdef void world_found(World *w) noexcept nogil:
         for r in range(1, NODES + 1):
             if w.nodes[r].dirty:
                 world_act(w, SYNC, r, 0)
+            if w.nodes[r].lasting:
+                world_act(w, KEEP, r, 0)
         i = 0
         while i < w.count:
             world_act(w, DELIVER, 0, i)
@@ -377,6 +385,7 @@ cdef class Explorer:
         bounds.ticks = limits.get("ticks", 0)
         bounds.skew = limits.get("skew", 0)
         bounds.lease = limits.get("lease", 0)
+        bounds.lease_2 = limits.get("lease_2", 0)
         bounds.master = limits.get("master", 0)
         bounds.reads = limits.get("reads", 0)
         self.limits = bounds
@@ -431,7 +440,7 @@ cdef class Explorer:
             if not self.follow(id, DELIVER, 0, arg):
                 return False
         world_unpack(&self.world, state)
-        for kind in range(SYNC, HOLD + 1):
+        for kind in range(SYNC, KEEP + 1):
             for r in range(1, NODES + 1):
                 for arg in range(NODES + 1 if kind == TEACH or kind == CHALLENGE else 1):
                     if possible(&self.world, kind, r, arg):
@@ -518,7 +527,8 @@ cdef class Explorer:
                 m = unpack(self.world.set[arg])
                 r = self.world.set[arg] >> 6 & 3
                 message = dict(type=MESSAGE_NAMES[m.type], sender=m.sender, number=m.number, instance=m.instance,
-                               mark=m.mark, sent=m.sent, accepted=m.accepted, high=m.high, value=m.value)
+                               mark=m.mark, sent=m.sent, accepted=m.accepted, high=m.high, value=m.value,
+                               span=m.span)
             memcpy(before, rows_taken, sizeof(before))
             world_act(&self.world, kind, r, arg)
             world_calm(&self.world)

@@ -55,6 +55,11 @@ SCOPES = (
         {"instances": 2, "rounds": 2, "coordinators": 2, "stands": 1, "crashes": 1, "beats": 9, "ticks": 6, **TIME},
     ),
     Scope(
+        "lease and reads, other settings", "the same where replica 2 is set to shorter grants than the others",
+        {"instances": 2, "rounds": 2, "coordinators": 2, "stands": 1, "crashes": 1, "beats": 9, "ticks": 6,
+         "lease_2": 2, **TIME},
+    ),
+    Scope(
         "held reads", "four ticks, reads that wait for a heartbeat's confirmation, an election",
         {"instances": 2, "rounds": 2, "coordinators": 2, "stands": 1, "crashes": 0, "beats": 9, "ticks": 4,
          "reads": 1, "teach": 0, **TIME},

@@ -18,6 +18,7 @@ cdef class Stepper:
         s.quorum = NODES // 2 + 1
         s.me = settings["me"]
         s.lease = settings["lease"]
+        s.silence = settings["silence"]
         s.master = settings["master"]
         s.beat = settings["beat"]
         s.term = settings["term"]

@@ -31,6 +31,8 @@ cdef struct Node:
     uint8_t disk_reign
     uint8_t disk_last
     uint8_t disk_chosen
+    uint8_t disk_kept      # how long grants may last, as the disk has it
+    uint8_t lasting        # ... and as it shall have it; 0: that is so
     uint8_t dirty          # something is not synced
     uint8_t offers[INSTANCES_MAX]
     uint8_t clock
@@ -69,6 +71,7 @@ cdef struct Bounds:
     uint8_t ticks
     uint8_t skew
     uint8_t lease
+    uint8_t lease_2        # of replica 2, if it is set to another one
     uint8_t master
     uint8_t beaters        # replicas 1..beaters send heartbeats
     uint8_t until_lost     # the scope ends where replica 1 reigns no more
@@ -123,7 +126,7 @@ cdef uint64_t pack(const Message *m, uint32_t to) noexcept nogil:
     return (
         <uint64_t>m.type | <uint64_t>to << 6 | <uint64_t>m.sender << 8 | m.number << 10 | m.instance << 16
         | m.mark << 20 | m.sent << 24 | m.accepted << 28 | m.promised << 34 | m.high << 40
-        | <uint64_t>m.value << 44 | <uint64_t>m.to << 52 | <uint64_t>m.yes << 55
+        | <uint64_t>m.value << 44 | <uint64_t>m.to << 52 | <uint64_t>m.yes << 55 | m.span << 56
     )
 
 
@@ -142,6 +145,7 @@ cdef Message unpack(uint64_t x) noexcept nogil:
     m.value = x >> 44 & 255
     m.to = x >> 52 & 7
     m.yes = x >> 55 & 1
+    m.span = x >> 56 & 15
     return m
 
 
@@ -186,6 +190,8 @@ cdef void world_do(World *w, Node *n, const Action *action, At at) noexcept nogi
     if action.kind == EFFECT:
         if m.type == M_KEEP:
             n.offers[m.instance] = at.value
+        elif m.type == M_LASTING:
+            n.lasting = <uint8_t>m.span
     elif action.kind == PERSIST:
         n.dirty = True
         if m.type == M_LOGGED:
@@ -312,6 +318,24 @@ cdef void world_settle(World *w, Node *n) noexcept nogil:
         n.held_since = n.held_stale = 0
 
 
+cdef inline bint world_grants(Node *n, Message *m) noexcept nogil:
+    return m.number == n.machines.acceptor.promised and m.span <= n.machines.acceptor.kept
+
+
+cdef void world_keep(World *w, Node *n) noexcept nogil:
+    # How long grants may last is on the disk now.
+    cdef Message m
+    cdef At at
+    memset(&m, 0, sizeof(m))
+    memset(&at, 0, sizeof(at))
+    m.type = M_KEPT
+    m.sender = n.machines.me
+    m.now = n.clock
+    m.span = n.disk_kept = n.lasting
+    n.lasting = 0
+    world_step(w, n, &m, at)
+
+
 cdef void world_deliver(World *w, uint32_t index) noexcept nogil:
     cdef uint64_t x = w.set[index]
     cdef Node *n = &w.nodes[x >> 6 & 3]
@@ -320,7 +344,7 @@ cdef void world_deliver(World *w, uint32_t index) noexcept nogil:
     at.value = <uint8_t>m.value
     m.now = n.clock
     world_step(w, n, &m, at)
-    if m.type == M_BEAT and m.number == n.machines.acceptor.promised and m.sent >= n.renewed:
+    if m.type == M_BEAT and world_grants(n, &m) and m.sent >= n.renewed:
         n.renewed = <uint8_t>m.sent + 1
     if m.type == M_PROPOSE or m.type == M_ACCEPT or m.type == M_BEAT:
         world_happen(w, n, M_FOLLOWED)
@@ -370,6 +394,8 @@ cdef void world_crash(World *w, Node *n) noexcept nogil:
     n.waiting_count = 0
     n.dirty = False
     n.applied = 0
+    n.lasting = 0
+    s.silence = n.disk_kept = <uint8_t>u64_max(s.lease, n.disk_kept)
     n.held_since = n.held_stale = n.crown = 0
     memset(&m, 0, sizeof(m))
     m.type = M_RECORD
@@ -411,7 +437,7 @@ cdef bint world_dead(World *w, uint64_t x) noexcept nogil:
             and world_voted(n, m.instance, m.number) and world_voted(n, n.disk_last, m.number)
         ):
             # Taken before. Again, it would be answered as it was, and prolong a grant, which forbids more.
-            return m.type == M_ACCEPT or m.sent < n.renewed
+            return m.sent < n.renewed if m.type == M_BEAT else m.span <= s.lease
         return m.number < n.disk_promised
     if m.type == M_PROMISE or m.type == M_ENTRY:
         return m.number <= n.disk_promised and not (stands and s.coordinator.state == COORDINATOR_PREPARING)

@@ -2,7 +2,6 @@
 # the words. The layer above is reached by the function pointers of Host only.
 
 cdef enum:
-    RESEND_MAX = 32        # entries sent again for one WHERE
     RESENDS = 4            # a candidate repeats its PROPOSE this many times within a lease
 
 # Messages as frames, and back.
@@ -65,6 +64,7 @@ cdef struct Settings:
     uint32_t incarnation
     uint64_t seed
     uint64_t lease_us
+    uint64_t silence_us
     uint64_t lease_master_us
     uint64_t beat_us
     uint64_t boost_us
@@ -108,6 +108,7 @@ cdef struct Log:
     uint64_t where_instance
     uint64_t resend_at[REPLICAS_MAX + 1]
     bint served            # what the host was told last
+    uint64_t lasting       # so long grants shall be allowed to last, by what is durable; 0: they are
     bint dummy             # a follower waits to be taken into this reign: propose something
     uint32_t fetch_peer    # catch-up from this one is under way ...
     uint64_t fetch_at      # ... and has shown progress then
@@ -146,6 +147,7 @@ cdef void log_init(Log *log, Settings *settings) noexcept nogil:
     s.host = log
     s.quorum = settings.replicas // 2 + 1
     s.lease = settings.lease_us
+    s.silence = u64_max(settings.lease_us, settings.silence_us)
     s.master = settings.lease_master_us
     s.beat = settings.beat_us
     s.term = settings.boost_us
@@ -295,6 +297,8 @@ cdef void log_do(Log *log, const Action *action, const AtHand *at_hand) noexcept
         buf_add(&log.offers[slot], at_hand.value, at_hand.size)
     elif m.type == M_FETCH:
         log_fetch(log, m.source)
+    elif m.type == M_LASTING:
+        log.lasting = m.span
     elif m.type == M_WANT:
         log.dummy = True
 
@@ -412,6 +416,14 @@ cdef void log_start(Log *log, uint64_t now, uint64_t wall) noexcept nogil:
     log_happen(log, M_START)
 
 
+cdef void log_span_kept(Log *log, uint64_t span) noexcept nogil:
+    cdef Message m = log_event(log, M_KEPT)
+    if span == log.lasting:
+        log.lasting = 0
+        m.span = span
+        log_step(log, &m, NULL)
+
+
 # Frames out.
 cdef inline Head log_head(Log *log, uint8_t type, uint64_t number) noexcept nogil:
     cdef Head h
@@ -467,7 +479,7 @@ cdef void log_send_message(Log *log, uint32_t to, const Message *m) noexcept nog
     h.instance = m.high if m.high else m.instance
     h.mark = m.mark
     h.sent = m.sent
-    h.extra = log.wall if m.type == M_PROMISE else m.promised
+    h.extra = log.wall if m.type == M_PROMISE else m.span if m.type == M_BEAT else m.promised
     h.flags = m.yes
     for peer in range(1, log.replicas + 1):
         if log_goes_to(log, peer, to):
@@ -520,6 +532,7 @@ cdef void log_send_accept(Log *log, uint32_t to, const Message *m, const AtHand 
     h.instance = m.instance
     h.mark = m.mark
     h.sent = m.sent
+    h.extra = m.span
     if m.value == SPAN_LOGGED:
         e = log_entry(log, m.instance)
         log_send(log, to, 0, &h, e.value.data + e.value.start, buf_size(&e.value))
@@ -679,123 +692,3 @@ cdef uint64_t log_wakeup(Log *log) noexcept nogil:
     if s.election.state == ELECTION_ASKING:
         return s.election.deadline
     return u64_max(u64_max(s.election.pause, s.acceptor.quiet), election_granted(s)) + log.jitter
-
-
-# Frames in.
-cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
-    # Handles the whole frames in a link's input. False: the bytes are no frames of this peer.
-    cdef Link *link = &log.links[peer][channel]
-    cdef const char *data
-    cdef int64_t n
-    cdef Head h
-    while link.up:
-        data = link.input.data + link.input.start
-        n = flog_frame_length(log.seed, data, buf_size(&link.input))
-        if n < 0:
-            return False
-        if n == 0 or <size_t>n > buf_size(&link.input):
-            break
-        memcpy(&h, data, HEADER_BYTES)
-        if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer:
-            return False
-        if h.incarnation == log.settings.incarnation:
-            if (h.type == ACCEPT or h.type == LEARN or h.type == ENTRY) and n < HEADER_BYTES + VALUE_BYTES:
-                return False
-            log_on_frame(log, peer, &h, data)
-        buf_take(&link.input, <size_t>n)
-    return True
-
-
-cdef inline Message log_message(Log *log, uint32_t sender, const Head *h) noexcept nogil:
-    cdef Message m = log_event(log, message_of[h.type])
-    m.sender = sender
-    m.number = h.number
-    m.yes = h.flags != 0
-    m.mark = h.mark
-    m.promised = h.extra
-    m.instance = h.instance
-    m.accepted = h.extra
-    m.high = h.instance
-    m.sent = h.sent
-    return m
-
-
-cdef inline AtHand log_at_hand(const Head *h, const char *data) noexcept nogil:
-    cdef AtHand at_hand
-    at_hand.data = data
-    at_hand.length = h.length
-    at_hand.value = data + HEADER_BYTES
-    at_hand.size = h.length - HEADER_BYTES
-    at_hand.own = NULL
-    at_hand.wall = h.extra
-    return at_hand
-
-
-cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    cdef Message m
-    cdef AtHand at_hand
-    if h.type == FETCH:
-        log_on_fetch(log, peer, h.instance)
-    elif h.type == FETCHED:
-        log_on_fetched(log, peer, h)
-    elif not message_of[h.type]:
-        log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
-    elif h.type == LEARN:
-        log_on_learn(log, peer, h, data)
-    elif h.type == ACCEPT and log_too_far(log, h, data + HEADER_BYTES):
-        log_behind(log, peer, h)   # as if the frame had been lost: the disk or catch-up is not so far yet
-    elif h.type == WHERE:
-        log_on_where(log, peer, h)
-    else:
-        m = log_message(log, peer, h)
-        at_hand = log_at_hand(h, data)
-        log_step(log, &m, &at_hand)
-        if (h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT) and log_claims(log):
-            log_happen(log, M_FOLLOWED)
-        log_settle(log)
-        if h.type == ACCEPT or h.type == BEAT:
-            log_behind(log, peer, h)
-
-
-cdef inline bint log_claims(Log *log) noexcept nogil:
-    # Is there anything that following another replica could end?
-    cdef Machines *s = &log.machines
-    return (
-        s.reign.state != REIGN_IDLE or s.coordinator.state != COORDINATOR_IDLE
-        or s.election.state != ELECTION_RESTING
-    )
-
-
-cdef inline bint log_too_far(Log *log, const Head *h, const char *value) noexcept nogil:
-    return h.instance > log.machines.acceptor.chosen + SLOTS or log_no_room(log, h, value)
-
-
-cdef bint log_no_room(Log *log, const Head *h, const char *value) noexcept nogil:
-    # Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
-    cdef ValueHead v
-    if disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
-        return True
-    if not disk_full(&log.disk, h.length - HEADER_BYTES):
-        return False
-    memcpy(&v, value, VALUE_BYTES)
-    return v.kind == OPERATIONS
-
-
-cdef bint log_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
-    # Takes a chosen entry, if it is the next.
-    cdef Message m = log_message(log, peer, h)
-    cdef AtHand at_hand = log_at_hand(h, data)
-    return log_step(log, &m, &at_hand) == ROW_ACCEPTOR_LEARN
-
-
-cdef void log_on_where(Log *log, uint32_t peer, const Head *h) noexcept nogil:
-    # A follower in a gap mostly lacks what follows it as well.
-    cdef Message m = log_message(log, peer, h)
-    cdef uint64_t end = h.instance + RESEND_MAX
-    if h.instance <= log.machines.reign.proposed and log.now < log.resend_at[peer]:
-        return
-    while m.instance < end:
-        if log_step(log, &m, NULL) != ROW_REIGN_RESEND:
-            return
-        log.resend_at[peer] = log.now + log.settings.beat_us // 4
-        m.instance += 1

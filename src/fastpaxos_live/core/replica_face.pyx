@@ -22,6 +22,15 @@ cdef void core_client_end(Core *core, uint32_t conn) noexcept nogil:
         core_run(core, c)
 
 
+# Leases.
+cdef uint64_t core_span_wanted(Core *core) noexcept nogil:
+    return core.log.lasting
+
+
+cdef void core_span_kept(Core *core, uint64_t span_us) noexcept nogil:
+    log_span_kept(&core.log, span_us)
+
+
 # Disk.
 cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
     return disk_drain(
@@ -70,6 +79,7 @@ cdef class Replica:
         s.incarnation = config["incarnation"]
         s.seed = config["seed"] & 0xFFFFFFFFFFFFFFFF
         s.lease_us = config["lease_us"]
+        s.silence_us = config.get("silence_us", 0)
         s.lease_master_us = config["lease_master_us"]
         s.beat_us = config["beat_us"]
         s.boost_us = config["boost_us"]
@@ -112,6 +122,12 @@ cdef class Replica:
 
     def clock(self, uint64_t boot_us, uint64_t wall_ms):
         core_clock(&self.core, boot_us, wall_ms)
+
+    def span_wanted(self) -> int:
+        return core_span_wanted(&self.core)
+
+    def span_kept(self, uint64_t span_us):
+        core_span_kept(&self.core, span_us)
 
     def turn(self, uint64_t boot_us, uint64_t wall_ms):
         with nogil:

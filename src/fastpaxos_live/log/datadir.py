@@ -50,6 +50,7 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boots: int  # starts so far; 0: formatted, and the log has no file yet
     boot_id: str  # of the kernel, at the last start
     clean: bool  # the last process synced everything before it ended
+    lease_us: int = 0  # no grant that may outlive a process lasts longer; 0: written by a program that kept none
 
 
 class DataDir:
@@ -64,9 +65,19 @@ class DataDir:
         meta = self.meta
         return SegmentHeader(meta.cell_id, meta.replica_id, meta.disk_id, 0, meta.segment_bytes)
 
-    def begin(self, fsync: str, boot_id: str) -> None:
-        """Make durable that a process runs with this policy on this kernel, before it serves."""
-        self._save(fsync=fsync, boot_id=boot_id, clean=False, boots=self.meta.boots + 1)
+    def begin(self, fsync: str, boot_id: str, lease_us: int) -> None:
+        """Make durable that a process runs with this policy on this kernel, before it serves.
+
+        What earlier ones granted may last longer than `lease_us`, which this one is set to grant at least.
+        """
+        self._save(
+            fsync=fsync, boot_id=boot_id, clean=False, boots=self.meta.boots + 1,
+            lease_us=max(lease_us, self.meta.lease_us),
+        )
+
+    def keep_span(self, lease_us: int) -> None:
+        """Make durable that grants last so long at most; never at the same time as `begin` or `end`."""
+        self._save(lease_us=lease_us)
 
     def end(self) -> None:
         """Make durable that everything was synced: the last act of a process that was stopped."""

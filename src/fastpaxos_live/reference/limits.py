@@ -18,6 +18,7 @@ FETCH_BYTES = 1 << 20  # one read of catch-up
 STALLED_BYTES_MAX = 64 << 10  # read ahead from a client whose request has to wait
 FLIGHT_BYTES_MAX = 16 << 20  # values in flight: a promise must be able to carry them over one channel
 HOOKED_READS_MAX = 64  # reads of one client behind its own writes: their replies can't be stopped half-way
+SPAN_US_MAX = 600_000_000  # the longest lease that may be set, or granted because another replica is set to it
 FORWARD_BYTES_MAX = 1 << 20  # requests of one client under way to the master
 REPLIES_BYTES_MAX = 1 << 20  # replies to a forwarded connection in one frame: none may keep the others waiting
 GROUP_ALIGN = 64

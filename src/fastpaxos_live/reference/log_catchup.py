@@ -86,7 +86,7 @@ class CatchUp:
     def on_learn(self, peer: int, frame: Frame, data: bytes) -> None:
         """Takes a chosen entry if the disk keeps up, and has room."""
         log = self.log
-        if not log.no_room(frame) and log.learn(peer, frame, data):
+        if not log.arrival.no_room(frame) and log.arrival.learn(peer, frame, data):
             self.fetch_at = log.now
             self.fetch_skip = 0
             log.settle()

@@ -9,55 +9,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import log_machines as M
-from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, DISK_BYTES_HIGH, SLOTS
+from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, SLOTS
+from .log_arrival import FRAME_OF, MESSAGE_OF, Arrival, message
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
-from .log_frame import (
-    ACCEPT,
-    ACK,
-    ANSWER,
-    ASK,
-    BEAT,
-    ECHO,
-    ENTRY,
-    FETCH,
-    FETCHED,
-    HEADER_BYTES,
-    LEARN,
-    OPERATIONS,
-    PROMISE,
-    PROMISED,
-    PROPOSE,
-    REFUSE,
-    VALUE_BYTES,
-    WHERE,
-    BadFrame,
-    Frame,
-    frame_decode,
-    frame_encode,
-    frame_length,
-    value_header,
-)
+from .log_frame import ACCEPT, ENTRY, HEADER_BYTES, LEARN, PROMISED, Frame, frame_encode
 
-RESEND_MAX = 32  # entries sent again for one WHERE
 RESENDS = 4  # a candidate repeats its PROPOSE this many times within a lease
 
-# Messages as frames, and where a frame carries the field that its header has no place of the same name for.
-FRAME_OF = {
-    M.M_ASK: ASK, M.M_ANSWER: ANSWER, M.M_PROPOSE: PROPOSE, M.M_ENTRY: ENTRY, M.M_PROMISE: PROMISE,
-    M.M_REFUSE: REFUSE, M.M_ACCEPT: ACCEPT, M.M_ACK: ACK, M.M_BEAT: BEAT, M.M_ECHO: ECHO, M.M_WHERE: WHERE,
-    M.M_LEARN: LEARN,
-}  # fmt: skip
-MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
-STEPPED = set(MESSAGE_OF) - {WHERE, LEARN}  # frames that are an event and nothing more
 STEPS_OF = {message: tuple(M.STEPS[index] for index in taken_by) for message, taken_by in M.TAKEN_BY.items()}
 # Rows that the host has something to do for, beside their actions.
 NOTED = {
     M.ROW_ELECTION_SUSPECT, M.ROW_COORDINATOR_STAND, M.ROW_COORDINATOR_PROMISED, M.ROW_COORDINATOR_ELECTED,
     M.ROW_REIGN_BEGIN,
 }  # fmt: skip
-FIELDS = ("type", "sender", "now", "number", "yes", "mark", "promised", "instance", "accepted", "value", "high", "sent")
-assert M.Message.__slots__[: len(FIELDS)] == FIELDS
 
 
 class Entry(NamedTuple):
@@ -126,7 +91,8 @@ class PaxosLog:
         self.beat_us = config["beat_us"]
         self.election_us = config["election_us"]
         self.machines = M.Machines(
-            self, self.replicas, me=self.me, lease=config["lease_us"], master=config["lease_master_us"],
+            self, self.replicas, me=self.me, lease=config["lease_us"],
+            silence=max(config["lease_us"], config.get("silence_us", 0)), master=config["lease_master_us"],
             beat=self.beat_us, term=config["boost_us"], resend=config["lease_us"] // RESENDS,
             patience=2 * config["lease_us"], window=SLOTS, room=SLOTS // 2,
         )  # fmt: skip
@@ -144,11 +110,12 @@ class PaxosLog:
         self.jitter = 0
         self.where_at = 0
         self.where_instance = 0
-        self.resend_at = [0] * (self.replicas + 1)
         self.due = 0  # before this time no machine has a row for a tick; 0: not known
         self.served = False  # what the host was told last
+        self.lasting = 0  # so long grants shall be allowed to last, by what is durable; 0: they are
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
+        self.arrival = Arrival(self)
         self.offers: dict[int, bytes] = {}  # the values that promises brought in
         self.walls: dict[int, int] = {}  # clocks of those that promised
         self.transitions: deque[tuple[int, int, int, tuple, tuple]] | None = None
@@ -191,6 +158,10 @@ class PaxosLog:
                 self._do(action, at_hand)
         return last
 
+    def take(self, m: M.Message, data: bytes, frame: Frame) -> int:
+        """As `step`, of an event that came with a frame."""
+        return self.step(m, AtHand(data, frame.payload, frame.extra))
+
     def event(self, type: int, **fields: int) -> int:
         """An event of this replica itself."""
         return self.step(M.Message(type, self.me, self.now, **fields))
@@ -225,6 +196,8 @@ class PaxosLog:
             self.offers[m.instance] = at_hand.value
         elif m.type == M.M_FETCH:
             self.catchup.fetch(m.source)
+        elif m.type == M.M_LASTING:
+            self.lasting = m.span
         elif m.type == M.M_WANT:
             self.dummy = True
 
@@ -289,7 +262,7 @@ class PaxosLog:
             self._recall(number=frame.number)
             return
         self._recall(mark=max(0, frame.instance - (1 if frame.type == LEARN else SLOTS)))
-        m = self._message(MESSAGE_OF[frame.type], self.me, frame)
+        m = message(MESSAGE_OF[frame.type], self.me, self.now, frame)
         self.store(position, m, frame.payload)
         if frame.type == LEARN:
             M.acceptor_step(self.machines, m, [])
@@ -301,6 +274,12 @@ class PaxosLog:
         self.now, self.wall = now, wall
         self.jitter = self.random(self.election_us)
         self.event(M.M_START)
+
+    def span_kept(self, span: int) -> None:
+        """See `_api.Replica.span_kept`. What is not wanted any more does not count: it will be written over."""
+        if span == self.lasting:
+            self.lasting = 0
+            self.event(M.M_KEPT, span=span)
 
     # --- frames out
     def frame(self, type: int, **fields: Any) -> bytes:
@@ -329,7 +308,7 @@ class PaxosLog:
             self.step(m, AtHand(b"", b"", self.wall))
             if to == self.me:
                 return
-        extra = self.wall if type == M.M_PROMISE else m.promised
+        extra = self.wall if type == M.M_PROMISE else m.span if type == M.M_BEAT else m.promised
         data = frame_encode(
             self.seed, FRAME_OF[type], self.me, self.incarnation, m.number, m.high or m.instance, m.mark, m.sent,
             extra, int(m.yes))
@@ -361,7 +340,7 @@ class PaxosLog:
     def _send_accept(self, to: int, m: M.Message, at_hand: AtHand) -> None:
         value = self._value(m, at_hand)
         data = self.frame(
-            ACCEPT, number=m.number, instance=m.instance, mark=m.mark, sent=m.sent, payload=value)
+            ACCEPT, number=m.number, instance=m.instance, mark=m.mark, sent=m.sent, extra=m.span, payload=value)
         if to == M.ALL:
             row = self.step(m, AtHand(data, value, 0))
             assert row == M.ROW_ACCEPTOR_ACCEPT
@@ -459,90 +438,3 @@ class PaxosLog:
         if e.state == M.ELECTION_ASKING:
             return e.deadline
         return max(e.pause, a.quiet, M.election_granted(self.machines)) + self.jitter
-
-    # --- frames in
-    def feed(self, peer: int, channel: int, data: bytes) -> bool:
-        """See `_api.Replica.feed_peer`."""
-        link = self.links[peer][channel]
-        if not link.up:
-            return True
-        link.input += data
-        at = 0
-        try:
-            size = len(link.input)
-            while at < size and (n := frame_length(self.seed, link.input, at)):
-                if at + n > size:
-                    break
-                frame = frame_decode(self.seed, link.input, at, n)
-                if frame.sender != peer:
-                    return False
-                if frame.incarnation == self.incarnation:
-                    self._on_frame(peer, frame, bytes(link.input[at : at + n]))
-                at += n
-        except BadFrame:
-            return False
-        del link.input[:at]
-        return True
-
-    def _message(self, type: int, sender: int, frame: Frame) -> M.Message:
-        extra, instance = frame.extra, frame.instance
-        return M.Message(  # by position, which is quicker; FIELDS says how they lie
-            type, sender, self.now, frame.number, frame.flags, frame.mark, extra, instance, extra, 0, instance,
-            frame.sent)
-
-    def _on_frame(self, peer: int, frame: Frame, data: bytes) -> None:
-        type = frame.type
-        if type in (ACCEPT, LEARN, ENTRY) and len(frame.payload) < VALUE_BYTES:
-            raise BadFrame
-        if type in STEPPED:
-            if type == ACCEPT and self._too_far(frame):
-                self.catchup.behind(peer, frame)  # as if the frame had been lost: disk or catch-up are not so far yet
-                return
-            self.step(self._message(MESSAGE_OF[type], peer, frame), AtHand(data, frame.payload, frame.extra))
-            follows = type in (ACCEPT, BEAT)
-            if (follows or type == PROPOSE) and self._claims():
-                self.event(M.M_FOLLOWED)
-            self.settle()
-            if follows:
-                self.catchup.behind(peer, frame)
-        elif type == WHERE:
-            self._on_where(peer, frame)
-        elif type == LEARN:
-            self.catchup.on_learn(peer, frame, data)
-        elif type == FETCH:
-            self.catchup.on_fetch(peer, frame.instance)
-        elif type == FETCHED:
-            self.catchup.on_fetched(peer, frame)
-        else:
-            self.host.on_frame(peer, frame)
-
-    def _claims(self) -> bool:
-        # Is there anything that following another replica could end?
-        m = self.machines
-        return bool(m.reign.state or m.coordinator.state or m.election.state)
-
-    def _too_far(self, frame: Frame) -> bool:
-        return frame.instance > self.acceptor.chosen + SLOTS or self.no_room(frame)
-
-    def no_room(self, frame: Frame) -> bool:
-        """Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
-        """
-        if self.disk.backlog() > 2 * DISK_BYTES_HIGH:
-            return True
-        return self.disk.full(len(frame.payload)) and value_header(frame.payload).kind == OPERATIONS
-
-    def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
-        """Takes a chosen entry, if it is the next."""
-        m = self._message(M.M_LEARN, peer, frame)
-        return self.step(m, AtHand(data, frame.payload, 0)) == M.ROW_ACCEPTOR_LEARN
-
-    def _on_where(self, peer: int, frame: Frame) -> None:
-        # A follower in a gap mostly lacks what follows it as well.
-        m = self._message(M.M_WHERE, peer, frame)
-        if frame.instance <= self.reign.proposed and self.now < self.resend_at[peer]:
-            return
-        for instance in range(frame.instance, frame.instance + RESEND_MAX):
-            m.instance = instance
-            if self.step(m) != M.ROW_REIGN_RESEND:
-                return
-            self.resend_at[peer] = self.now + self.beat_us // 4

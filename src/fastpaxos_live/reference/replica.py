@@ -503,7 +503,7 @@ class Replica:
         self.forwarding.on_channel_closed(peer)
 
     def feed_peer(self, peer: int, channel: int, data: bytes) -> bool:
-        return self.log.feed(peer, channel, data)
+        return self.log.arrival.feed(peer, channel, data)
 
     def drain_peers(self) -> list[tuple[int, int]]:
         return [
@@ -520,6 +520,13 @@ class Replica:
         output = bytes(link.output)
         link.output.clear()
         return output
+
+    # --- leases
+    def span_wanted(self) -> int:
+        return self.log.lasting
+
+    def span_kept(self, span_us: int) -> None:
+        self.log.span_kept(span_us)
 
     # --- disk
     def durable(self, position: int) -> None:

@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header, reserve_bytes
-from .edges import GONE_S, LINGER_S, EdgeFailed
+from .edges import GONE_S, LINGER_S, EdgeFailed, SpanKeeper
 
 include "../core/xxh64.pyx"
 include "edge_writer.pxi"
@@ -109,7 +109,7 @@ cdef class Edge:
     """One replica's sockets, disk and clock; see `edges.Edge`."""
 
     cdef readonly int clients
-    cdef object loop, replica, storage, hooks, _reads
+    cdef object loop, replica, storage, hooks, _reads, _spans
     cdef list _free, _gone, _lost
     cdef Core *core
     cdef Writer *writer
@@ -144,6 +144,7 @@ cdef class Edge:
         self._gone = []
         self._lost = []
         self._reads = asyncio.Lock()
+        self._spans = SpanKeeper(loop, replica, hooks, self._schedule, self._fail)
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.timer = edge_timer()
         if self.epoll < 0 or self.timer < 0:
@@ -271,6 +272,7 @@ cdef class Edge:
         """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
         self.halted = True
         self.loop.remove_reader(self.epoll)
+        await self._spans.stop()
         reason = await self.loop.run_in_executor(None, self._finish)
         self._close_sockets()
         core_watch(self.core, NULL, NULL)  # the replica may outlive this object
@@ -354,6 +356,8 @@ cdef class Edge:
             self._fail(self._reason(error))
         self._tell()
         self._start_reads()
+        if core_span_wanted(self.core):
+            self._spans.look()
         if again:
             self._schedule()
         return 0

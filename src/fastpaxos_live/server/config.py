@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from .._api import Config
 from ..log.handshake import Terms, handshake_key, table_hash_seed
 from ..log.segments import SEGMENT_VERSION
-from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, SLOTS, VALUE_BYTES_MAX, WINDOW_MAX
+from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, SLOTS, SPAN_US_MAX, VALUE_BYTES_MAX, WINDOW_MAX
 from ..reference.log_frame import VERSION
 
 # By how much the rate of a clock may be wrong, either way, generously: measured by the slowest clock
@@ -71,7 +71,7 @@ class Limits(Struct, frozen=True):
 class Lease(Struct, frozen=True):
     """`[lease]`, in milliseconds of CLOCK_BOOTTIME."""
 
-    replica_ms: Annotated[int, Meta(ge=20, le=600_000)] = 600
+    replica_ms: Annotated[int, Meta(ge=20, le=SPAN_US_MAX // 1000)] = 600
     master_ms: Annotated[int, Meta(ge=10, le=600_000)] = 500
     beat_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
     election_ms: Annotated[int, Meta(ge=1, le=600_000)] = 200

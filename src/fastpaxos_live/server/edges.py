@@ -1,10 +1,13 @@
 """What the two edges have in common: their hooks, their clock, and the choice between them."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from importlib import import_module
 from socket import socket
 from typing import Any, NamedTuple, Protocol
+
+from .._api import Replica
 
 # Which module drives which core. The plain edge can drive both, but nothing is gained by that.
 EDGES = {"cython": "._edge", "python": ".plain"}
@@ -30,6 +33,7 @@ class Hooks(NamedTuple):
     on_peer_lost: Callable[[int, int], None]  # the connection of (replica, channel) is gone
     on_failed: Callable[[EdgeFailed], None]  # at most once; the edge does nothing any more
     on_room: Callable[[str], None]  # the log can't grow for this reason, or it can again ("")
+    keep_span: Callable[[int], None]  # makes durable how long grants may last; in a thread, one at a time
 
 
 class Edge(Protocol):
@@ -51,6 +55,42 @@ class Edge(Protocol):
 
     async def stop(self) -> None:
         """Stop feeding, finish and sync the disk writes, close everything. Raises EdgeFailed."""
+
+
+class SpanKeeper:
+    """Makes durable how long grants may last, where a replica wants that; the loop does not wait for the disk."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, replica: Replica, hooks: Hooks, fed: Callable[[], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`fed` is called before the replica is told, `failed` when it can't be."""
+        self._loop = loop
+        self._replica = replica
+        self._hooks = hooks
+        self._fed = fed
+        self._failed = failed
+        self._keeping: asyncio.Task[None] | None = None
+
+    def look(self) -> None:
+        """After a turn."""
+        if self._keeping is None and (span := self._replica.span_wanted()):
+            self._keeping = self._loop.create_task(self._keep(span))
+
+    async def _keep(self, span: int) -> None:
+        try:
+            await self._loop.run_in_executor(None, self._hooks.keep_span, span)
+        except OSError as error:
+            self._failed(f"how long grants may last can't be written: {error.strerror or error}")
+            return
+        self._keeping = None
+        self._fed()
+        self._replica.span_kept(span)
+
+    async def stop(self) -> None:
+        """Waits for what is under way."""
+        if self._keeping is not None:
+            await self._keeping
 
 
 def load_edge(core: str) -> Callable[..., Edge]:

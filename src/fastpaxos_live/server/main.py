@@ -136,8 +136,9 @@ async def _serve(
     replica_class = load_core(core).Replica
 
     def make_replica(incarnation: int) -> Replica:
-        seed = secrets.randbits(64)
-        replica: Replica = replica_class(replica_config(config, me.name, seed, incarnation, secret))
+        settings = replica_config(config, me.name, secrets.randbits(64), incarnation, secret)
+        settings["silence_us"] = data_dir.meta.lease_us
+        replica: Replica = replica_class(settings)
         return replica
 
     began = time.monotonic()
@@ -152,7 +153,7 @@ async def _serve(
     process = Process(config, me, greeter, data_dir, storage, replica, found.position, core)
     await process.open_admin()
     with _marking(data_dir):
-        data_dir.begin(str(config.fsync), boot_id)
+        data_dir.begin(str(config.fsync), boot_id, config.lease.replica_ms * 1000)
     await process.run(stop)
     with _marking(data_dir):
         data_dir.end()
@@ -206,8 +207,8 @@ class Process:
         except OSError as error:
             raise ServeError(error.strerror or str(error)) from None
         hooks = Hooks(
-            self.commands.handle, self.commands.on_open, self.commands.on_close, self.links.lost,
-            self._fail, self._on_room,
+            self.commands.handle, self.commands.on_open, self.commands.on_close, self.links.lost, self._fail,
+            self._on_room, data_dir.keep_span,
         )
         self.edge = load_edge(core)(
             self.loop, replica, len(peers), me.id, storage, position, config.fsync, hooks

@@ -18,7 +18,7 @@ from .._api import Replica
 from ..log.handshake import CHANNELS
 from ..log.storage import NoRoom, Storage
 from .config import FsyncPolicy
-from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, boot_us, wall_ms
+from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, SpanKeeper, boot_us, wall_ms
 from .sockets import error_text
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
@@ -42,6 +42,7 @@ class Edge:
         self.halted = False
         self.disk = Disk(self, storage, fsync)
         self.watch = Watch(loop)
+        self.spans = SpanKeeper(loop, replica, hooks, self.touch, self.fail)
         self._connections: dict[int, Client] = {}
         self._free: list[int] = []
         self._links: dict[tuple[int, int], Peer] = {}
@@ -84,6 +85,7 @@ class Edge:
         if self._timer is not None:
             self._timer.cancel()
         try:
+            await self.spans.stop()
             await self.disk.finish()
         finally:
             for connection in [*self._connections.values(), *self._links.values()]:
@@ -145,6 +147,7 @@ class Edge:
             if (client := self._connections.get(conn)) is not None:
                 client.drain()
         self.disk.start_reads()
+        self.spans.look()
         if self._answer_calls():
             self.touch()
         self._arm()

@@ -196,7 +196,7 @@ class Node:
         try:
             data_dir = self._open_data_dir(self.disk)
             started = start_up(data_dir, self._boot_id(), self._new_replica)
-            data_dir.begin(world.plan.fsync, self._boot_id())
+            data_dir.begin(world.plan.fsync, self._boot_id(), world.plan.lease_us)
         except REFUSALS as error:
             self._refuse(str(error))
             return None

@@ -1,7 +1,7 @@
 """The acceptor, one a replica: promises, accepts, grants the lease.  PML 4.1, 4.2, 5.1, 5.2."""
 from .words import *
 
-@machine("silent", "voting")               # silent: promises nobody, for one lease after its start
+@machine("silent", "voting")               # silent: promises nobody, until no earlier grant can be live
 class Acceptor:
     promised: durable[Number]              # the highest number promised
     reign: durable[Number]                 # the number at which ...
@@ -10,12 +10,20 @@ class Acceptor:
     quiet: Time                            # the silence ends then
     master: Replica                        # the lease is granted to this one ...
     until: Time                            # ... until then
+    kept: Time                             # a start keeps silence that long: grants may last no longer
+    longest: Time                          # of this life's grants
     def free(a, m): return a.master == m.sender or m.now >= a.until
     def yields(a, m): return a.state == "voting" and m.number > a.promised and a.free(m)
     def next(a, n: Number): return (max(a.last, a.chosen) if n == a.reign else a.chosen) + 1
     def known(a, m): return min(m.mark, a.last) if m.number == a.reign else 0
-    def follow(a, m):
-        a.master, a.until = m.sender, max(a.until, m.now + LEASE)
+    def grants(a, m): return m.span <= a.kept
+    def granted(a, m): return m.sent if a.grants(m) else 0
+    def follow(a, m):                      # a grant lasts as long as the sender's own would
+        if a.grants(m):
+            a.longest = max(a.longest, m.span)
+            a.master, a.until = m.sender, max(a.until, m.now + max(LEASE, m.span))
+        else:
+            lasting(m.span)
         a.chosen = max(a.chosen, a.known(m))
 
     def ask(a, m: Ask): reply(Answer(m.number, a.yields(m), a.chosen, a.promised))
@@ -31,17 +39,17 @@ class Acceptor:
     def accept(a, m: Accept):              # promise and acceptance in one record
         when(m.number >= a.promised, m.instance == a.next(m.number))
         a.promised, a.reign, a.last = m.number, m.number, m.instance; a.follow(m)
-        reply(Ack(m.number, m.instance, m.sent), after=persist(m))
+        reply(Ack(m.number, m.instance, a.granted(m)), after=persist(m))
     def repeat(a, m: Accept):
         when(m.number >= a.promised, m.number == a.reign, m.instance < a.next(m.number))
         a.follow(m)
-        reply(Ack(m.number, a.last, m.sent), after=persist())
+        reply(Ack(m.number, a.last, a.granted(m)), after=persist())
     def renew(a, m: Beat):                 # from memory: a slow disk costs no lease
         when(m.number == a.promised)
         a.follow(m)
-        reply(Echo(m.number, m.sent))
+        if a.grants(m): reply(Echo(m.number, m.sent))
         if m.number == a.reign and a.last > m.mark:
-            reply(Ack(m.number, a.last, m.sent), after=persist())
+            reply(Ack(m.number, a.last, a.granted(m)), after=persist())
         if m.instance >= a.next(m.number): reply(Where(m.number, a.next(m.number)))
     def where(a, m: Accept | Beat):        # a gap, or a reign not entered yet
         when(otherwise, m.number >= a.promised)
@@ -55,6 +63,13 @@ class Acceptor:
     def recall(a, m: Record):
         a.promised, a.chosen = max(a.promised, m.number), max(a.chosen, m.mark)
         if m.instance > 0: a.reign, a.last = m.number, m.instance
-    def start(a, m: Start): a.quiet, a.until = m.now + LEASE, 0; become("silent")
-    def speak(a: "silent", m: Tick): when(m.now >= a.quiet); become("voting")
+    def start(a, m: Start):
+        a.quiet, a.until, a.kept, a.longest = m.now + SILENCE, 0, SILENCE, LEASE
+        become("silent")
+    def speak(a: "silent", m: Tick):       # what earlier lives granted is over
+        when(m.now >= a.quiet)
+        become("voting")
+        if a.longest < a.kept:
+            a.kept = a.longest; lasting(a.kept)
+    def lengthen(a, m: Kept): a.kept = max(a.kept, m.span)
     ignore(Logged, Learn, Commit, Tick)

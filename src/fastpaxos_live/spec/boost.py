@@ -27,7 +27,7 @@ class Boost:
         when(own.reign.proposed <= own.acceptor.chosen)
         b.newest = 0
         become("proposing")
-        send(OTHERS, Beat(own.reign.number, own.reign.proposed, own.acceptor.chosen, m.now))
+        send(OTHERS, Beat(own.reign.number, own.reign.proposed, own.acceptor.chosen, m.now, LEASE))
         send(me, Stand(above(max(own.election.seen, own.acceptor.promised))))
     def shown(b: "proposing", m: Entry):   # of a lower number: never chosen, or it would have been taken over
         when(b.asked(m), m.instance > own.acceptor.chosen, m.accepted > b.newest)

@@ -24,8 +24,8 @@ MUTANTS = (
     ),
     SpecMutant(
         "acknowledged before it is durable", "acceptor",
-        "reply(Ack(m.number, m.instance, m.sent), after=persist(m))",
-        "reply(Ack(m.number, m.instance, m.sent)); persist(m)",
+        "reply(Ack(m.number, m.instance, a.granted(m)), after=persist(m))",
+        "reply(Ack(m.number, m.instance, a.granted(m))); persist(m)",
     ),
     SpecMutant(
         "accepted below the promise", "acceptor",
@@ -84,13 +84,25 @@ MUTANTS = (
     ),
     SpecMutant(
         "the lease is moved by a resend", "reign",
-        "send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED))",
-        "send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED)); "
+        "send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED, LEASE))",
+        "send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED, LEASE)); "
         "r.heard[m.sender] = m.now",
     ),
     SpecMutant(
         "the master's lease is as long as the grants", "reign",
         "now < r.base(now) + MASTER", "now < r.base(now) + LEASE",
+    ),
+    SpecMutant(
+        "a grant ignores the span", "acceptor",
+        "m.now + max(LEASE, m.span)", "m.now + LEASE",
+    ),
+    SpecMutant(
+        "the silence follows the new setting", "acceptor",
+        "m.now + SILENCE, 0, SILENCE, LEASE", "m.now + LEASE, 0, SILENCE, LEASE",
+    ),
+    SpecMutant(
+        "a longer span is granted before it is durable", "acceptor",
+        "return m.span <= a.kept", "return m.now >= 0",
     ),
     SpecMutant(
         "promises while it grants a lease to another", "acceptor",

@@ -19,7 +19,7 @@ class Reign:
     def hear(r, m): r.heard[m.sender] = max(r.heard[m.sender], m.sent)
     def put(r, m, value: Span):
         r.proposed = r.proposed + 1
-        send(ALL, Accept(r.number, r.proposed, r.mark(), m.now, value))
+        send(ALL, Accept(r.number, r.proposed, r.mark(), m.now, value, LEASE))
 
     def begin(r: "idle", m: Elected):
         r.number, r.proposed, r.offered, r.epoch = m.number, r.mark(), m.high, 0
@@ -44,7 +44,7 @@ class Reign:
         r.hear(m)
     def resend(r: "opening | serving", m: Where):   # as it was: its time, too
         when(m.number == r.number, m.instance <= r.proposed, accepted_at(m.instance) == r.number)
-        send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED))
+        send(m.sender, Accept(r.number, m.instance, r.mark(), sent_at(m.instance), LOGGED, LEASE))
     def lacking(r: "serving", m: Where): when(m.number == r.number, m.instance > r.proposed); want()
     def superseded(r: "opening | serving", m: Followed):
         when(own.acceptor.promised > max(r.number, own.coordinator.number))
@@ -54,7 +54,7 @@ class Reign:
         send(me, Lost())
     def pulse(r: "opening | serving", m: Tick):
         when(otherwise, m.now >= r.beat or m.nudge, own.coordinator.state == "idle")
-        send(ALL, Beat(r.number, r.proposed, r.mark(), m.now)); r.beat = m.now + BEAT
+        send(ALL, Beat(r.number, r.proposed, r.mark(), m.now, LEASE)); r.beat = m.now + BEAT
     def boosted(r: "serving", m: Boosted): r.number, r.acked = m.number, {}
     def lost(r, m: Lost): become("idle")
     ignore(Elected, Tick, Ack, Echo, Where, Followed, Applied, Submit, Boosted)

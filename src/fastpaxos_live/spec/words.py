@@ -14,9 +14,9 @@ Propose = message(number=Number)
 Entry = message(number=Number, mark=Instance, instance=Instance, accepted=Number, value=Span)
 Promise = message(number=Number, mark=Instance, high=Instance)
 Refuse = message(number=Number, promised=Number)
-Accept = message(number=Number, instance=Instance, mark=Instance, sent=Time, value=Span)
+Accept = message(number=Number, instance=Instance, mark=Instance, sent=Time, value=Span, span=Time)
 Ack = message(number=Number, instance=Instance, sent=Time)  # of all up to the instance
-Beat = message(number=Number, instance=Instance, mark=Instance, sent=Time)
+Beat = message(number=Number, instance=Instance, mark=Instance, sent=Time, span=Time)  # span: its LEASE
 Echo = message(number=Number, sent=Time)
 Where = message(number=Number, instance=Instance)  # this instance is the next I can take
 Learn = message(number=Number, instance=Instance, value=Span)  # a chosen entry from another's log
@@ -28,6 +28,7 @@ Tick = event(jitter=Time, nudge=Bool)  # until no machine takes it; nudge: a hea
 Logged = event(number=Number, to=Replica)  # the promise of this number is durable
 Commit = event(mark=Instance)  # all up to here is chosen
 Applied = event(instance=Instance)
+Kept = event(span=Time)  # it is durable that grants may last so long
 Submit = event(value=Span)  # a client's batch, when the window has room
 Followed = event()  # the own acceptor promised or followed another replica
 Stand = event(number=Number)  # propose this number
@@ -40,6 +41,7 @@ Lost = event()  # the attempt or the mastership is over
 fetch = effect(source=Replica)  # catch up from this replica
 keep = effect(instance=Instance)  # the value of the Entry at hand is the offer for its instance
 want = effect()  # something has to be proposed, if only a value without operations
+lasting = effect(span=Time)  # make durable that grants last so long, no longer and no shorter
 high = pure(result=Instance)  # the highest instance in the log, at any number
 accepted_at = pure(instance=Instance, result=Number)  # at which number the log has it, 0 if not
 sent_at = pure(instance=Instance, result=Time)  # when that was sent first
@@ -50,7 +52,8 @@ OFFER, EPOCH, VALUE, LOGGED = spans(4)
 
 # Settings.
 me: setting[Replica]
-LEASE: setting[Time]  # as replicas grant it
+LEASE: setting[Time]  # as replicas grant it, at least
+SILENCE: setting[Time]  # as long as what an earlier life granted may last, LEASE or more: it is durable
 MASTER: setting[Time]  # as the master counts on it, shorter
 BEAT: setting[Time]
 TERM: setting[Time]  # a master boosts its number after that

@@ -1,0 +1,126 @@
+# Frames of peers: taken apart, checked, and handed on as events. reference/log_arrival.py has the words.
+
+cdef enum:
+    RESEND_MAX = 32        # entries sent again for one WHERE
+
+
+cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
+    # Handles the whole frames in a link's input. False: the bytes are no frames of this peer.
+    cdef Link *link = &log.links[peer][channel]
+    cdef const char *data
+    cdef int64_t n
+    cdef Head h
+    while link.up:
+        data = link.input.data + link.input.start
+        n = flog_frame_length(log.seed, data, buf_size(&link.input))
+        if n < 0:
+            return False
+        if n == 0 or <size_t>n > buf_size(&link.input):
+            break
+        memcpy(&h, data, HEADER_BYTES)
+        if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer:
+            return False
+        if h.incarnation == log.settings.incarnation:
+            if (h.type == ACCEPT or h.type == LEARN or h.type == ENTRY) and n < HEADER_BYTES + VALUE_BYTES:
+                return False
+            if (h.type == ACCEPT or h.type == BEAT) and h.extra > SPAN_US_MAX:
+                return False
+            log_on_frame(log, peer, &h, data)
+        buf_take(&link.input, <size_t>n)
+    return True
+
+
+cdef inline Message log_message(Log *log, uint32_t sender, const Head *h) noexcept nogil:
+    cdef Message m = log_event(log, message_of[h.type])
+    m.sender = sender
+    m.number = h.number
+    m.yes = h.flags != 0
+    m.mark = h.mark
+    m.promised = h.extra
+    m.instance = h.instance
+    m.accepted = h.extra
+    m.high = h.instance
+    m.sent = h.sent
+    m.span = h.extra
+    return m
+
+
+cdef inline AtHand log_at_hand(const Head *h, const char *data) noexcept nogil:
+    cdef AtHand at_hand
+    at_hand.data = data
+    at_hand.length = h.length
+    at_hand.value = data + HEADER_BYTES
+    at_hand.size = h.length - HEADER_BYTES
+    at_hand.own = NULL
+    at_hand.wall = h.extra
+    return at_hand
+
+
+cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    cdef Message m
+    cdef AtHand at_hand
+    if h.type == FETCH:
+        log_on_fetch(log, peer, h.instance)
+    elif h.type == FETCHED:
+        log_on_fetched(log, peer, h)
+    elif not message_of[h.type]:
+        log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
+    elif h.type == LEARN:
+        log_on_learn(log, peer, h, data)
+    elif h.type == ACCEPT and log_too_far(log, h, data + HEADER_BYTES):
+        log_behind(log, peer, h)   # as if the frame had been lost: the disk or catch-up is not so far yet
+    elif h.type == WHERE:
+        log_on_where(log, peer, h)
+    else:
+        m = log_message(log, peer, h)
+        at_hand = log_at_hand(h, data)
+        log_step(log, &m, &at_hand)
+        if (h.type == PROPOSE or h.type == ACCEPT or h.type == BEAT) and log_claims(log):
+            log_happen(log, M_FOLLOWED)
+        log_settle(log)
+        if h.type == ACCEPT or h.type == BEAT:
+            log_behind(log, peer, h)
+
+
+cdef inline bint log_claims(Log *log) noexcept nogil:
+    # Is there anything that following another replica could end?
+    cdef Machines *s = &log.machines
+    return (
+        s.reign.state != REIGN_IDLE or s.coordinator.state != COORDINATOR_IDLE
+        or s.election.state != ELECTION_RESTING
+    )
+
+
+cdef inline bint log_too_far(Log *log, const Head *h, const char *value) noexcept nogil:
+    return h.instance > log.machines.acceptor.chosen + SLOTS or log_no_room(log, h, value)
+
+
+cdef bint log_no_room(Log *log, const Head *h, const char *value) noexcept nogil:
+    # Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
+    cdef ValueHead v
+    if disk_backlog(&log.disk) > 2 * DISK_BYTES_HIGH:
+        return True
+    if not disk_full(&log.disk, h.length - HEADER_BYTES):
+        return False
+    memcpy(&v, value, VALUE_BYTES)
+    return v.kind == OPERATIONS
+
+
+cdef bint log_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    # Takes a chosen entry, if it is the next.
+    cdef Message m = log_message(log, peer, h)
+    cdef AtHand at_hand = log_at_hand(h, data)
+    return log_step(log, &m, &at_hand) == ROW_ACCEPTOR_LEARN
+
+
+cdef void log_on_where(Log *log, uint32_t peer, const Head *h) noexcept nogil:
+    # A follower in a gap mostly lacks what follows it as well.
+    cdef Message m = log_message(log, peer, h)
+    cdef uint64_t end = h.instance + RESEND_MAX
+    if h.instance <= log.machines.reign.proposed and log.now < log.resend_at[peer]:
+        return
+    while m.instance < end:
+        if log_step(log, &m, NULL) != ROW_REIGN_RESEND:
+            return
+        log.resend_at[peer] = log.now + log.settings.beat_us // 4
+        m.instance += 1

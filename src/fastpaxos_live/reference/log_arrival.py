@@ -1,0 +1,153 @@
+"""Frames of peers: taken apart, checked, and handed on as events."""
+
+from typing import TYPE_CHECKING
+
+from . import log_machines as M
+from .limits import DISK_BYTES_HIGH, SLOTS, SPAN_US_MAX
+from .log_frame import (
+    ACCEPT,
+    ACK,
+    ANSWER,
+    ASK,
+    BEAT,
+    ECHO,
+    ENTRY,
+    FETCH,
+    FETCHED,
+    LEARN,
+    OPERATIONS,
+    PROMISE,
+    PROPOSE,
+    REFUSE,
+    VALUE_BYTES,
+    WHERE,
+    BadFrame,
+    Frame,
+    frame_decode,
+    frame_length,
+    value_header,
+)
+
+if TYPE_CHECKING:
+    from .log_paxos import PaxosLog
+
+RESEND_MAX = 32  # entries sent again for one WHERE
+
+# Messages as frames.
+FRAME_OF = {
+    M.M_ASK: ASK, M.M_ANSWER: ANSWER, M.M_PROPOSE: PROPOSE, M.M_ENTRY: ENTRY, M.M_PROMISE: PROMISE,
+    M.M_REFUSE: REFUSE, M.M_ACCEPT: ACCEPT, M.M_ACK: ACK, M.M_BEAT: BEAT, M.M_ECHO: ECHO, M.M_WHERE: WHERE,
+    M.M_LEARN: LEARN,
+}  # fmt: skip
+MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
+STEPPED = set(MESSAGE_OF) - {WHERE, LEARN}  # frames that are an event and nothing more
+# Where a frame carries the field that its header has no place of the same name for: see `message`.
+FIELDS = (
+    "type", "sender", "now", "number", "yes", "mark", "promised", "instance", "accepted", "value", "high", "sent",
+    "span",
+)  # fmt: skip
+assert M.Message.__slots__[: len(FIELDS)] == FIELDS
+
+
+def message(type: int, sender: int, now: int, frame: Frame) -> M.Message:
+    """The event that a frame is."""
+    extra, instance = frame.extra, frame.instance
+    return M.Message(  # by position, which is quicker; FIELDS says how they lie
+        type, sender, now, frame.number, frame.flags, frame.mark, extra, instance, extra, 0, instance, frame.sent,
+        extra)
+
+
+class Arrival:
+    """What comes in from one replica's peers."""
+
+    def __init__(self, log: "PaxosLog") -> None:
+        self.log = log
+        self.resend_at = [0] * (log.replicas + 1)
+
+    def feed(self, peer: int, channel: int, data: bytes) -> bool:
+        """See `_api.Replica.feed_peer`."""
+        log = self.log
+        link = log.links[peer][channel]
+        if not link.up:
+            return True
+        link.input += data
+        at = 0
+        try:
+            size = len(link.input)
+            while at < size and (n := frame_length(log.seed, link.input, at)):
+                if at + n > size:
+                    break
+                frame = frame_decode(log.seed, link.input, at, n)
+                if frame.sender != peer:
+                    return False
+                if frame.incarnation == log.incarnation:
+                    self._on_frame(peer, frame, bytes(link.input[at : at + n]))
+                at += n
+        except BadFrame:
+            return False
+        del link.input[:at]
+        return True
+
+    def _on_frame(self, peer: int, frame: Frame, data: bytes) -> None:
+        type, log = frame.type, self.log
+        if type in (ACCEPT, LEARN, ENTRY) and len(frame.payload) < VALUE_BYTES:
+            raise BadFrame
+        if type in (ACCEPT, BEAT) and frame.extra > SPAN_US_MAX:
+            raise BadFrame
+        if type in STEPPED:
+            if type == ACCEPT and self._too_far(frame):
+                log.catchup.behind(peer, frame)  # as if the frame had been lost: disk or catch-up are not so far yet
+                return
+            log.take(self._message(peer, frame), data, frame)
+            follows = type in (ACCEPT, BEAT)
+            if (follows or type == PROPOSE) and self._claims():
+                log.event(M.M_FOLLOWED)
+            log.settle()
+            if follows:
+                log.catchup.behind(peer, frame)
+        elif type == WHERE:
+            self._on_where(peer, frame)
+        elif type == LEARN:
+            log.catchup.on_learn(peer, frame, data)
+        elif type == FETCH:
+            log.catchup.on_fetch(peer, frame.instance)
+        elif type == FETCHED:
+            log.catchup.on_fetched(peer, frame)
+        else:
+            log.host.on_frame(peer, frame)
+
+    def _message(self, peer: int, frame: Frame) -> M.Message:
+        return message(MESSAGE_OF[frame.type], peer, self.log.now, frame)
+
+    def _claims(self) -> bool:
+        # Is there anything that following another replica could end?
+        m = self.log.machines
+        return bool(m.reign.state or m.coordinator.state or m.election.state)
+
+    def _too_far(self, frame: Frame) -> bool:
+        log = self.log
+        return frame.instance > log.acceptor.chosen + SLOTS or self.no_room(frame)
+
+    def no_room(self, frame: Frame) -> bool:
+        """Does the disk not keep up, or is it full? What a new master needs is taken by a full one, too: it is little.
+        """
+        disk = self.log.disk
+        if disk.backlog() > 2 * DISK_BYTES_HIGH:
+            return True
+        return disk.full(len(frame.payload)) and value_header(frame.payload).kind == OPERATIONS
+
+    def learn(self, peer: int, frame: Frame, data: bytes) -> bool:
+        """Takes a chosen entry, if it is the next."""
+        return self.log.take(self._message(peer, frame), data, frame) == M.ROW_ACCEPTOR_LEARN
+
+    def _on_where(self, peer: int, frame: Frame) -> None:
+        # A follower in a gap mostly lacks what follows it as well.
+        log = self.log
+        m = self._message(peer, frame)
+        if frame.instance <= log.reign.proposed and log.now < self.resend_at[peer]:
+            return
+        for instance in range(frame.instance, frame.instance + RESEND_MAX):
+            m.instance = instance
+            if log.step(m) != M.ROW_REIGN_RESEND:
+                return
+            self.resend_at[peer] = log.now + log.beat_us // 4
