@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from tests.unit.test_paper import CLIENT, Cell
+from tests.hand import CLIENT, Cell
 from tests.unit.test_resp_parse import request_of
 
 from fastpaxos_live.reference.limits import REQUEST_SLACK
@@ -18,7 +18,7 @@ STEPS_MAX = 3000
 
 @pytest.fixture(params=["cython", "python"])
 def cell(request: pytest.FixtureRequest) -> Cell:
-    cell = Cell(request.param, value_bytes_max=VALUE_BYTES_MAX, redirect=2)
+    cell = Cell(request.param, value_bytes_max=VALUE_BYTES_MAX, redirect=2).start()
     cell.master()
     cell.settle()
     return cell
@@ -36,7 +36,7 @@ def send(cell: Cell, me: int, data: bytes) -> None:
     at = steps = 0
     while at < len(data):
         if cell.replicas[me].wants_client(CLIENT):
-            cell.replicas[me].clock(cell.now_us, cell.wall_ms)
+            cell.replicas[me].clock(cell.now_us, cell.wall_ms(me))
             cell.replicas[me].feed_client(CLIENT, data[at : at + READ_BYTES])
             at += READ_BYTES
         else:
@@ -79,7 +79,7 @@ def test_the_largest_value(cell: Cell, me: int) -> None:
 
 
 def end(cell: Cell, me: int) -> None:
-    cell.replicas[me].clock(cell.now_us, cell.wall_ms)
+    cell.replicas[me].clock(cell.now_us, cell.wall_ms(me))
     cell.replicas[me].end_client(CLIENT)
     assert not cell.replicas[me].wants_client(CLIENT)
 

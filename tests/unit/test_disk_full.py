@@ -1,7 +1,7 @@
 """No room for the log: writes are refused before it is used up, everything else goes on, and so do they afterwards."""
 
 import pytest
-from tests.unit.test_paper import CLIENT, Cell
+from tests.hand import CLIENT, Cell
 
 from fastpaxos_live.reference.log_frame import ACCEPT, ACK, FETCH, WHERE
 
@@ -12,7 +12,7 @@ ROOM = 20_000
 
 @pytest.fixture(params=["cython", "python"])
 def cell(request: pytest.FixtureRequest) -> Cell:
-    cell = Cell(request.param, redirect=2)
+    cell = Cell(request.param, redirect=2).start()
     assert cell.ask(cell.master(), b"SET a 1") == b"+OK\r\n"
     cell.settle()
     return cell

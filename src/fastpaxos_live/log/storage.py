@@ -6,9 +6,9 @@ change of metadata. A file under preparation has another name, so that every `lo
 Before a group is written that reaches the end of a file, the next file is there: a log that ends where its last file
 ends has lost a file. Of the files written to only the last two may hold anything that was not synced.
 
-Where a file can't be prepared for want of room or of descriptors (NoRoom), nothing of the log was written, and it may be
-tried again; all other errors are final. `limit` is where the log should end then. A prepared file stays open until it is
-written to: by then there may be no descriptor left.
+Where a file can't be prepared for want of room or of descriptors (NoRoom), nothing of the log was written, and it may
+be tried again; all other errors are final. `limit` is where the log should end then. A prepared file stays open until
+it is written to: by then there may be no descriptor left.
 
 Appending (`write`, `sync`) and reading (`read`) may run in two threads; each of the two in one at a time.
 """
