@@ -364,7 +364,7 @@ class Replica:
             if client.ended:
                 client.input.clear()
                 client.broken = b""
-                self.settle(client)
+                self.replies.settle(client)
             return False
         client.parsed = True
         if status == TOO_LARGE:

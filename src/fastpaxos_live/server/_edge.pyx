@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header, reserve_bytes
-from .edges import GONE_S, LINGER_S, EdgeFailed, SpanKeeper
+from .edges import GONE_S, LINGER_S, EdgeFailed, SpanKeeper, report
 
 include "../core/xxh64.pyx"
 include "edge_writer.pxi"
@@ -345,11 +345,16 @@ cdef class Edge:
     def _on_ready(self):
         self._run(False)
 
-    cdef int _run(self, bint forced) except -1:
+    cdef void _run(self, bint forced) noexcept:
+        if not self.halted:
+            try:
+                self._take_rounds(forced)
+            except Exception as error:
+                self._report(error)
+
+    cdef int _take_rounds(self, bint forced) except -1:
         cdef int error = 0
         cdef bint again = False
-        if self.halted:
-            return 0
         with nogil:
             error = edge_rounds(self, forced, &again)
         if error:
@@ -361,6 +366,11 @@ cdef class Edge:
         if again:
             self._schedule()
         return 0
+
+    def _report(self, error):
+        self.halted = True
+        self.loop.remove_reader(self.epoll)
+        report(self.loop, error)
 
     def _fail(self, reason):
         if not self.halted:
@@ -390,7 +400,7 @@ cdef class Edge:
         async with self._reads:  # in order, one at a time
             try:
                 data = await self.loop.run_in_executor(None, self.storage.read, position, length)
-            except OSError:
+            except (OSError, RuntimeError):  # the latter for want of a thread
                 data = b""
         if not self.halted:
             core_read_done(self.core, position, <const char *><bytes>data, len(data))
@@ -401,9 +411,7 @@ cdef class Edge:
             for conn, arguments in self.replica.drain_calls():
                 self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
         except Exception as error:
-            self.loop.call_exception_handler(
-                {"message": "answering a request", "exception": error}
-            )
+            self._report(error)
 
     cdef void _linger(self, uint32_t conn) noexcept:
         self.loop.call_later(LINGER_S, self._end_linger, conn, self.conns[conn].generation)

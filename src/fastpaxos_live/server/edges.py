@@ -23,6 +23,11 @@ class EdgeFailed(Exception):
     """The process must end at once: the text is one line that says why."""
 
 
+def report(loop: asyncio.AbstractEventLoop, error: Exception) -> None:
+    """An unexpected exception in an edge or its replica: the process must end."""
+    loop.call_exception_handler({"message": "the edge failed", "exception": error, "fatal": True})
+
+
 class Hooks(NamedTuple):
     """What an edge calls; all of it on the loop's thread."""
 

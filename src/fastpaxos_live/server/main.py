@@ -151,7 +151,7 @@ async def _serve(
     log.info("log replayed", position=found.position, seconds=round(time.monotonic() - began, 3))
     greeter = Greeter(cell_terms(config, secret), me.id, data_dir.meta.incarnation)
     process = Process(config, me, greeter, data_dir, storage, replica, found.position, core)
-    await process.open_admin()
+    process.open_admin()
     with _marking(data_dir):
         data_dir.begin(str(config.fsync), boot_id, config.lease.replica_ms * 1000)
     await process.run(stop)
@@ -214,10 +214,10 @@ class Process:
             self.loop, replica, len(peers), me.id, storage, position, config.fsync, hooks
         )
 
-    async def open_admin(self) -> None:
+    def open_admin(self) -> None:
         """Bind the last address. Raises ServeError."""
         try:
-            await self.admin.start()
+            self.admin.start()
         except EdgeFailed as error:
             raise ServeError(str(error)) from None
 
@@ -272,9 +272,11 @@ class Process:
             self.ended.set_exception(error)
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # An unexpected exception in a callback: the replica's state can't be trusted any more.
+        # An unexpected exception in a callback. What comes of the edge says so, and ends the process: the replica's
+        # state can't be trusted any more. Nothing else is worth more than a line.
         error = context.get("exception")
         if isinstance(error, OSError) and ("transport" in context or "protocol" in context):
             return  # a connection that broke, which is nothing unexpected
         log.error(context["message"], exc_info=error)
-        self._fail(EdgeFailed(f"unexpected error: {error!r}"))
+        if context.get("fatal"):
+            self._fail(EdgeFailed(f"unexpected error: {error!r}"))

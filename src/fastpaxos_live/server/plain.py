@@ -9,7 +9,7 @@ import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, wraps
 from heapq import heappop, heappush
 from socket import socket
 from typing import Any
@@ -18,13 +18,29 @@ from .._api import Replica
 from ..log.handshake import CHANNELS
 from ..log.storage import NoRoom, Storage
 from .config import FsyncPolicy
-from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, SpanKeeper, boot_us, wall_ms
+from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, SpanKeeper, boot_us, report, wall_ms
 from .sockets import error_text
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
 PEER_BUFFER_BYTES = 4 << 20
 RETRY_S = 1.0  # before a log file that could not be prepared is tried again
 WATCH_S = 0.2  # between two looks at the connections that are not read from
+
+
+def guarded(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of the edge, or of one of its parts, that the loop calls: what it raises ends the process."""
+
+    @wraps(work)
+    def call(self: Any, *arguments: Any) -> Any:
+        try:
+            return work(self, *arguments)
+        except Exception as error:
+            edge: Edge = self if isinstance(self, Edge) else self.edge
+            edge.halted = True
+            report(edge.loop, error)
+            return None
+
+    return call
 
 
 class Edge:
@@ -134,6 +150,7 @@ class Edge:
 
         protocol.task = self.loop.create_task(connect())
 
+    @guarded
     def _turn(self) -> None:
         self._turning = False
         if self.halted:
@@ -195,6 +212,7 @@ class Connection(asyncio.Protocol, ABC):
     def pause_writing(self) -> None:
         self.blocked = True
 
+    @guarded
     def resume_writing(self) -> None:
         self.blocked = False
         if not self.edge.halted:
@@ -231,12 +249,14 @@ class Client(Connection):
         self.file = transport.get_extra_info("socket").fileno()
         super().connection_made(transport)
 
+    @guarded
     def data_received(self, data: bytes) -> None:
         if not self.edge.halted and not self.closing:
             self.edge.touch()
             self.edge.replica.feed_client(self.conn, data)
             self._regulate()
 
+    @guarded
     def eof_received(self) -> bool:
         if not self.edge.halted and not self.closing:
             self.edge.touch()
@@ -262,6 +282,7 @@ class Client(Connection):
         else:
             self.transport.abort()
 
+    @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self.edge.watch.discard(self)
@@ -347,6 +368,7 @@ class Peer(Connection):
         self.peer = peer
         self.channel = channel
 
+    @guarded
     def data_received(self, data: bytes) -> None:
         if self.edge.halted or self.edge._links.get((self.peer, self.channel)) is not self:
             return
@@ -356,6 +378,7 @@ class Peer(Connection):
         if not self.edge.replica.feed_peer(self.peer, self.channel, data):
             self.transport.abort()
 
+    @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.edge.halted:
             self.edge.forget_peer(self)
@@ -369,7 +392,7 @@ class Disk:
     """Writes in one thread, reads and the preparation of files in another. Errors are fatal, NoRoom apart."""
 
     def __init__(self, edge: Edge, storage: Storage, fsync: FsyncPolicy) -> None:
-        self._edge = edge
+        self.edge = edge
         self._storage = storage
         self._fsync = fsync
         self._writer = ThreadPoolExecutor(1, "log-writer")
@@ -382,7 +405,7 @@ class Disk:
 
     def start_write(self) -> None:
         """Hand the next group to the writer, unless it is at work."""
-        if self._writing is not None or (group := self._edge.replica.drain_disk()) is None:
+        if self._writing is not None or (group := self.edge.replica.drain_disk()) is None:
             return
         self._hand_over(*group)
 
@@ -400,14 +423,14 @@ class Disk:
 
     def _written(self, end: int) -> None:
         self._writing = None
-        self._edge.touch()
-        self._edge.replica.durable(end)
-        if self._edge.halted:
+        self.edge.touch()
+        self.edge.replica.durable(end)
+        if self.edge.halted:
             return
         if not self._preparing:
             self._told(None)
         if self._fsync.kind == "interval" and self._syncing is None:
-            self._syncing = self._edge.loop.call_later(self._fsync.interval_ms / 1e3, self._sync)
+            self._syncing = self.edge.loop.call_later(self._fsync.interval_ms / 1e3, self._sync)
         number, inside = divmod(end, self._storage.segment_bytes)
         if inside > self._storage.segment_bytes // 2 and self._prepared <= number:
             self._prepared = number + 1
@@ -426,13 +449,13 @@ class Disk:
 
     def _told(self, lack: NoRoom | None) -> None:
         # What came of an attempt to prepare the next file.
-        if self._edge.halted or (lack is None and not self._lacking):
+        if self.edge.halted or (lack is None and not self._lacking):
             return
-        self._edge.touch()
-        self._edge.replica.limit_log(0 if lack is None else self._storage.limit)
+        self.edge.touch()
+        self.edge.replica.limit_log(0 if lack is None else self._storage.limit)
         if self._lacking != (lack is not None):
             self._lacking = lack is not None
-            self._edge.hooks.on_room("" if lack is None else error_text(lack))
+            self.edge.hooks.on_room("" if lack is None else error_text(lack))
 
     def _sync(self) -> None:
         self._syncing = None
@@ -440,7 +463,7 @@ class Disk:
 
     def start_reads(self) -> None:
         """Hand the reads that the replica wants to the reader, in order."""
-        for position, size in self._edge.replica.drain_reads():
+        for position, size in self.edge.replica.drain_reads():
             then = partial(self._read_done, position)
             self._run(self._reader, partial(self._read, position, size), then)
 
@@ -451,31 +474,36 @@ class Disk:
             return b""
 
     def _read_done(self, position: int, data: bytes) -> None:
-        if not self._edge.halted:
-            self._edge.touch()
-            self._edge.replica.read_done(position, data)
+        if not self.edge.halted:
+            self.edge.touch()
+            self.edge.replica.read_done(position, data)
 
     def _run(
         self, executor: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None],
         again: Callable[[], None] | None = None,
     ) -> asyncio.Future[Any]:
         # `again` is called a while after there was no room.
-        future = self._edge.loop.run_in_executor(executor, work)
+        future = self.edge.loop.run_in_executor(executor, work)
 
         def done(finished: asyncio.Future[Any]) -> None:
-            if finished.cancelled():
-                return
-            if (error := finished.exception()) is None:
-                then(finished.result())
-            elif isinstance(error, NoRoom) and again is not None:
-                self._told(error)
-                if not self._edge.halted:
-                    self._edge.loop.call_later(RETRY_S, again)
-            else:
-                self._edge.fail(f"the log can't be written: {_reason(error)}")
+            if not finished.cancelled():
+                self._finished(finished, then, again)
 
         future.add_done_callback(done)
         return future
+
+    @guarded
+    def _finished(
+        self, finished: asyncio.Future[Any], then: Callable[[Any], None], again: Callable[[], None] | None
+    ) -> None:
+        if (error := finished.exception()) is None:
+            then(finished.result())
+        elif isinstance(error, NoRoom) and again is not None:
+            self._told(error)
+            if not self.edge.halted:
+                self.edge.loop.call_later(RETRY_S, again)
+        else:
+            self.edge.fail(f"the log can't be written: {_reason(error)}")
 
     async def finish(self) -> None:
         """Write what is under way and what is left, and sync everything. Raises EdgeFailed."""
@@ -484,13 +512,13 @@ class Disk:
         try:
             if self._writing is not None:
                 await self._writing
-            while (group := self._edge.replica.drain_disk()) is not None:
+            while (group := self.edge.replica.drain_disk()) is not None:
                 position, data, _ = group
-                await self._edge.loop.run_in_executor(
+                await self.edge.loop.run_in_executor(
                     self._writer, self._storage.write, position, data
                 )
-                self._edge.replica.durable(position + len(data))
-            await self._edge.loop.run_in_executor(self._writer, self._storage.sync)
+                self.edge.replica.durable(position + len(data))
+            await self.edge.loop.run_in_executor(self._writer, self._storage.sync)
         except OSError as error:
             raise EdgeFailed(f"the log can't be written: {_reason(error)}") from None
         finally:

@@ -93,8 +93,12 @@ class Listener:
                 self._pause(error)
                 return
             self._short = False
-            tune(sock)
-            self._on_socket(sock, address)
+            try:
+                tune(sock)
+                self._on_socket(sock, address)
+            except OSError as error:  # it is gone already, or there is no place for it
+                log.warning("a connection was not taken", reason=error_text(error))
+                sock.close()
 
     def _pause(self, error: OSError) -> None:
         # Descriptors or memory are used up, or the network is in trouble: once more, later.
