@@ -1,13 +1,15 @@
 """The segment files on a real disk."""
 
+import errno
 import os
+import resource
 import stat
 
 import pytest
 
 from fastpaxos_live.log.recovery import Recovery
 from fastpaxos_live.log.segments import SEGMENT_HEADER_BYTES, SegmentHeader, file_name
-from fastpaxos_live.log.storage import Storage, StorageError
+from fastpaxos_live.log.storage import SLICE_BYTES, NoRoom, Storage, StorageError
 from fastpaxos_live.server.files import OsDirectory
 
 SEGMENT = 8192
@@ -88,6 +90,107 @@ def test_the_next_file_is_there_before_a_byte_is_written(storage, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         storage.write(0, pattern(SEGMENT + 64))
     assert storage.read(0, SEGMENT) == bytes(SEGMENT)
+
+
+class Fails:
+    """Makes operations of files fail: `operations` has an error for each name, `passes` says how many go well."""
+
+    def __init__(self, storage, monkeypatch):
+        self.operations = {}
+        self.passes = 0
+        self.calls = []
+        for name in ("create", "rename"):
+            monkeypatch.setattr(storage.directory, name, self.spy(name, getattr(storage.directory, name)))
+        for name in ("pwrite", "fdatasync"):
+            monkeypatch.setattr(os, name, self.spy(name, getattr(os, name)))
+
+    def spy(self, name, work):
+        def call(*args):
+            self.calls.append(name)
+            if name in self.operations:
+                self.passes -= 1
+                if self.passes < 0:
+                    raise OSError(self.operations[name], os.strerror(self.operations[name]))
+            return work(*args)
+
+        return call
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize("operation", ["create", "pwrite", "fdatasync", "rename"])
+def test_want_of_room_is_no_end(storage, tmp_path, monkeypatch, operation, error):
+    fails = Fails(storage, monkeypatch)
+    fails.operations[operation] = error
+    for _ in range(2):
+        with pytest.raises(NoRoom):
+            storage.prepare(1)
+        with pytest.raises(NoRoom):
+            storage.write(SEGMENT - 64, pattern(64))
+    assert storage.read(0, SEGMENT) == bytes(SEGMENT)
+    assert storage.limit == SEGMENT - SEGMENT // 4
+    if operation == "pwrite":  # of any file
+        fails.operations.clear()
+    storage.write(0, pattern(SEGMENT - 64))  # nothing of it needs the new one
+    fails.operations.clear()
+    storage.write(SEGMENT - 64, pattern(SEGMENT))
+    storage.sync()
+    assert names(tmp_path) == ["log.00000000", "log.00000001"]
+    again = open_storage(tmp_path)
+    assert again.read(0, 2 * SEGMENT - 64) == pattern(SEGMENT - 64) + pattern(SEGMENT)
+    again.close()
+
+
+@pytest.mark.parametrize("operation", ["create", "pwrite", "fdatasync", "rename"])
+def test_other_errors_are_final(storage, monkeypatch, operation):
+    Fails(storage, monkeypatch).operations[operation] = errno.EIO
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        storage.prepare(1)
+    assert not isinstance(raised.value, NoRoom)
+
+
+def test_want_of_room_in_a_write_is_final(storage, monkeypatch):
+    Fails(storage, monkeypatch).operations["pwrite"] = errno.ENOSPC
+    with pytest.raises(OSError, match="No space") as raised:
+        storage.write(0, pattern(64))
+    assert not isinstance(raised.value, NoRoom)
+
+
+@pytest.mark.parametrize(("operation", "creates"), [("pwrite", 1), ("fdatasync", 2)])
+def test_only_what_was_synced_is_not_written_again(tmp_path, monkeypatch, operation, creates):
+    slices = 4
+    header = HEADER._replace(segment_bytes=slices * SLICE_BYTES)
+    storage = open_storage(tmp_path, fresh=True, header=header)
+    fails = Fails(storage, monkeypatch)
+    fails.operations[operation], fails.passes = errno.ENOSPC, slices // 2 + (operation == "pwrite")  # and the header
+    with pytest.raises(NoRoom):
+        storage.prepare(1)
+    fails.operations.clear()
+    storage.prepare(1)
+    assert fails.calls.count("create") == creates
+    assert fails.calls.count("fdatasync") == slices + (creates - 1) * (slices // 2 + 1)
+    assert storage.read(slices * SLICE_BYTES, SLICE_BYTES) == bytes(SLICE_BYTES)
+    storage.close()
+
+
+def test_the_log_goes_on_without_descriptors(storage, tmp_path):
+    """Those that it has are enough: one that is prepared stays open, one is spare, and old ones are closed."""
+    for number in range(3):
+        storage.write(number * SEGMENT, pattern(SEGMENT))
+        storage.sync()
+    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(os.dup(0))
+        for number in range(3, 20):
+            storage.write(number * SEGMENT, pattern(SEGMENT, number))
+            storage.sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in taken:
+            os.close(file)
+    assert storage.read(19 * SEGMENT, SEGMENT) == pattern(SEGMENT, 19)
 
 
 def test_a_write_to_several_files_after_another_one(storage):

@@ -1,0 +1,68 @@
+"""What ends the process, and what is only worth a line."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from fastpaxos_live.server.edges import EdgeFailed, report
+from fastpaxos_live.server.main import Process
+from fastpaxos_live.server.plain import guarded
+
+
+def ended(raise_: Any) -> tuple[BaseException | None, list[str]]:
+    """How a process ends whose loop meets this, and what it says."""
+
+    async def main() -> BaseException | None:
+        loop = asyncio.get_running_loop()
+        process: Any = SimpleNamespace(ended=loop.create_future())
+        process._fail = lambda error: Process._fail(process, error)
+        loop.set_exception_handler(lambda loop, context: Process._on_exception(process, loop, context))
+        raise_(loop)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return process.ended.exception() if process.ended.done() else None
+
+    with capture_logs() as logs:
+        return asyncio.run(main()), [line["event"] for line in logs]
+
+
+def fails() -> None:
+    raise OSError(24, "Too many open files")
+
+
+def test_a_callback_that_fails_is_worth_a_line() -> None:
+    error, lines = ended(lambda loop: loop.call_soon(fails))
+    assert error is None
+    assert len(lines) == 1
+
+
+def test_a_connection_that_breaks_is_worth_nothing() -> None:
+    broken = {"message": "broken", "exception": ConnectionResetError(), "transport": None}
+    assert ended(lambda loop: loop.call_exception_handler(broken)) == (None, [])
+
+
+def test_what_the_edge_raises_ends_the_process() -> None:
+    error, lines = ended(lambda loop: report(loop, IndexError("no such place")))
+    assert isinstance(error, EdgeFailed)
+    assert "no such place" in str(error)
+    assert lines == ["the edge failed"]
+
+
+def test_what_a_callback_of_the_plain_edge_raises_ends_the_process() -> None:
+    class Part:
+        edge: Any = SimpleNamespace(halted=False, loop=None)
+
+        @guarded
+        def turn(self) -> None:
+            raise IndexError("no such place")
+
+    def raise_(loop: asyncio.AbstractEventLoop) -> None:
+        part = Part()
+        part.edge.loop = loop
+        part.turn()
+        assert part.edge.halted
+
+    error, _ = ended(raise_)
+    assert isinstance(error, EdgeFailed)
