@@ -1,11 +1,15 @@
 """What ends the process, and what is only worth a line."""
 
 import asyncio
+import errno
+import os
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
+from fastpaxos_live.server import edges
 from fastpaxos_live.server.edges import EdgeFailed, report
 from fastpaxos_live.server.main import Process
 from fastpaxos_live.server.plain import guarded
@@ -66,3 +70,30 @@ def test_what_a_callback_of_the_plain_edge_raises_ends_the_process() -> None:
 
     error, _ = ended(raise_)
     assert isinstance(error, EdgeFailed)
+
+
+@pytest.mark.parametrize(("error", "end"), [(errno.ENOSPC, 7), (errno.EMFILE, 7), (errno.EIO, None)])
+def test_want_of_room_for_how_long_grants_last(error: int, end: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not given before there is room; an error of the disk ends the process."""
+    monkeypatch.setattr(edges, "RETRY_S", 0.001)
+    tries, kept, failed = [], [], []
+
+    def keep_span(span: int) -> None:
+        tries.append(span)
+        if len(tries) < 3:
+            raise OSError(error, os.strerror(error))
+
+    async def main() -> None:
+        replica: Any = SimpleNamespace(span_wanted=lambda: 0 if kept else 7, span_kept=kept.append)
+        hooks: Any = SimpleNamespace(keep_span=keep_span)
+        keeper = edges.SpanKeeper(asyncio.get_running_loop(), replica, hooks, lambda: None, failed.append)
+        async with asyncio.timeout(20):
+            while not kept and not failed:
+                keeper.look()
+                await asyncio.sleep(0)
+            await keeper.stop()
+
+    asyncio.run(main())
+    assert kept == ([] if end is None else [end])
+    assert len(tries) == (1 if end is None else 3)
+    assert bool(failed) == (end is None)

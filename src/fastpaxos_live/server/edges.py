@@ -8,11 +8,13 @@ from socket import socket
 from typing import Any, NamedTuple, Protocol
 
 from .._api import Replica
+from ..log.storage import LACKS
 
 # Which module drives which core. The plain edge can drive both, but nothing is gained by that.
 EDGES = {"cython": "._edge", "python": ".plain"}
 
 
+RETRY_S = 1.0  # before what there was no room for is tried again
 LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
 # A client that sends no more may still read: it has this long at a time to take something. With what it takes to notice
 # its end a client that is gone is so within a second.
@@ -86,15 +88,23 @@ class SpanKeeper:
         try:
             await self._loop.run_in_executor(None, self._hooks.keep_span, span)
         except OSError as error:
+            if error.errno in LACKS:  # nothing is granted meanwhile; once more, later
+                self._keeping = self._loop.create_task(self._again())
+                return
             self._failed(f"how long grants may last can't be written: {error.strerror or error}")
             return
         self._keeping = None
         self._fed()
         self._replica.span_kept(span)
 
+    async def _again(self) -> None:
+        await asyncio.sleep(RETRY_S)
+        self._keeping = None
+        self._fed()
+
     async def stop(self) -> None:
         """Waits for what is under way."""
-        if self._keeping is not None:
+        while self._keeping is not None and not self._keeping.done():
             await self._keeping
 
 

@@ -18,12 +18,11 @@ from .._api import Replica
 from ..log.handshake import CHANNELS
 from ..log.storage import NoRoom, Storage
 from .config import FsyncPolicy
-from .edges import GONE_S, LINGER_S, EdgeFailed, Hooks, SpanKeeper, boot_us, report, wall_ms
+from .edges import GONE_S, LINGER_S, RETRY_S, EdgeFailed, Hooks, SpanKeeper, boot_us, report, wall_ms
 from .sockets import error_text
 
 CLIENT_BUFFER_BYTES = 1 << 20  # in a transport and not yet sent; above it nothing is drained
 PEER_BUFFER_BYTES = 4 << 20
-RETRY_S = 1.0  # before a log file that could not be prepared is tried again
 WATCH_S = 0.2  # between two looks at the connections that are not read from
 
 
