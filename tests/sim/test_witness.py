@@ -21,8 +21,9 @@ from fastpaxos_live.reference.log_frame import (
 )
 from fastpaxos_live.reference.resp_fast import encode
 from fastpaxos_live.sim import linear
-from fastpaxos_live.sim.clients import MIX, TTLS_MS, decode
+from fastpaxos_live.sim.clients import MIX, TTLS_MS
 from fastpaxos_live.sim.linear import check_history
+from fastpaxos_live.sim.link import decode
 from fastpaxos_live.sim.model import Model
 from fastpaxos_live.sim.mutants import load_mutant
 from fastpaxos_live.sim.plan import PLANS

@@ -38,3 +38,5 @@ class Plan(StrEnum):
     MIXED = "mixed"
     CLOCKS = "clocks"
     CROWD = "crowd"
+    EAGER = "eager"
+    BULK = "bulk"

@@ -24,6 +24,7 @@ EASY: dict[str, Any] = {
     "delay_us": (30, 200), "turn_us": (0, 20), "disk_us": (80, 300), "boost_us": 600_000_000, "batch_bytes": 1 << 20,
     "segment_bytes": 1 << 20, "fsync": "always", "bandwidth": 0, "slow": (), "lease_percent": (), "windows": (),
     "batches": (), "redirects": (), "timeouts_us": (), "changes": 0.0,
+    "eager": 0.0, "seated": 0.0, "resp3": 0.0, "slow_readers": 0.0, "long_keys": 0.0,
 }  # fmt: skip
 EASY_AT_EACH = {"drift_ppm": 0, "wall_offset_ms": 0}  # as EASY, of fields with a value for each replica
 TROUBLES = (*EASY, *EASY_AT_EACH)

@@ -4,6 +4,10 @@ A client is at one replica at a time, sends a batch of requests, waits for all r
 over or the connection breaks, the outcome of what was not answered is unknown. Whoever can't serve it is left for the
 next replica, where it may ask the same again, with other values: nearly every write can be told from all others, in the
 log and in answers.
+
+The n-th reply belongs to the n-th request, or the connection ends. Each client looks at that at once: a reply has the
+form of an answer to its request, a value begins with the name of its key, and nothing follows an unknown outcome. The
+clients of `eager.py` never wait, and lay stress on that.
 """
 
 from bisect import bisect
@@ -12,10 +16,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from .check import Violation
-from .requests import Kind, Request
+from .link import Error, Link, decode, encode
+from .requests import Kind, Request, begin_value
 
 if TYPE_CHECKING:
-    from .node import Node
     from .world import World
 
 ERRORS = (b"TRYAGAIN", b"CLUSTERDOWN", b"MOVED", b"UNKNOWN")  # all but the last: definitely not applied
@@ -41,88 +45,6 @@ AGAIN = 0.3  # how often what was not answered is asked again
 CONNECTIONS_MAX = 1_000_000  # of one client
 
 
-class Error(bytes):
-    """An error reply, without the minus sign."""
-
-
-def encode(*words: bytes) -> bytes:
-    """A request."""
-    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
-
-
-def decode(data: bytes | bytearray, at: int) -> tuple[object, int] | None:
-    """The RESP2 reply at `at` and where the next begins; None when it is not complete. Raises Violation."""
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        return None
-    kind, text, at = data[at], bytes(data[at + 1 : end]), end + 2
-    if kind == 0x2B:  # +
-        return text.decode(), at
-    if kind == 0x2D:  # -
-        return Error(text), at
-    if kind == 0x3A:  # :
-        return int(text), at
-    size = int(text)
-    if kind == 0x24:  # $
-        if size < 0:
-            return None, at
-        return (bytes(data[at : at + size]), at + size + 2) if len(data) >= at + size + 2 else None
-    if kind != 0x2A:
-        raise Violation(f"a reply begins with {bytes([kind])!r}")
-    items = []
-    for _ in range(size):
-        item = decode(data, at)
-        if item is None:
-            return None
-        items.append(item[0])
-        at = item[1]
-    return items, at
-
-
-class Link:
-    """A client's connection to a node: two ordered streams."""
-
-    def __init__(self, client: "Client", node: "Node") -> None:
-        self.client = client
-        self.node = node
-        self.boots = node.boots if node.core is not None else 0  # of the life it belongs to
-        self.id = -1  # at the replica, once it is open there
-        self.arrival_up = 0  # nothing arrives before these times
-        self.arrival_down = 0
-
-    def _up(self, item: tuple) -> None:
-        if self.boots == self.node.boots:
-            self.node.post(item)
-
-    def post(self, *item: object) -> None:
-        """Towards the replica."""
-        world = self.client.world
-        self.arrival_up = max(self.arrival_up, world.now + world.network.delay())
-        world.at(self.arrival_up, self._up, item)
-
-    def send(self, data: bytes) -> None:
-        """Bytes towards the replica, sometimes in two pieces."""
-        world = self.client.world
-        if world.plan.split and world.random.random() < world.plan.split:
-            cut = world.random.randrange(len(data) + 1)
-            self.post("feed_client", self, data[:cut])
-            data = data[cut:]
-        if data:
-            self.post("feed_client", self, data)
-
-    def deliver(self, data: bytes) -> None:
-        """Bytes towards the client."""
-        world = self.client.world
-        self.arrival_down = max(self.arrival_down, world.now + world.network.delay())
-        world.at(self.arrival_down, self.client.on_data, self, data)
-
-    def hang_up(self) -> None:
-        """The replica closes, behind all it said."""
-        world = self.client.world
-        self.arrival_down = max(self.arrival_down, world.now + world.network.delay())
-        world.at(self.arrival_down, self.client.on_closed, self)
-
-
 class Client:
     """One client; its random decisions come from the world's generator."""
 
@@ -140,6 +62,10 @@ class Client:
         self.leaving = False  # when all is answered: this replica does not serve
         self.last = False  # the batch under way reads every key, to end with
         self.done = False  # that was answered
+        plan, random = world.plan, world.random
+        self.resp = 3 if plan.resp3 and random.random() < plan.resp3 else 2
+        self.redirect = False  # it asks for redirects
+        self.slow = bool(plan.slow_readers) and random.random() < plan.slow_readers
 
     def start(self) -> None:
         """Begin, or go on after a pause."""
@@ -148,17 +74,18 @@ class Client:
             self._connect()
         self.batch += 1
         self.last = world.now >= world.load_until
-        requests = self._all_keys() if self.last else self._requests()
-        self.asked.extend(requests)
-        world.history += requests
-        self.link.send(b"".join([encode(*request.words()) for request in requests]))
+        self._ask(self._all_keys() if self.last else self._requests())
         patience = world.plan.lease_us * 4 + int(world.random.random() * 1_000_000)
         world.after(patience if world.faulty else 2 * patience, self._on_timeout, self.batch)
 
     def _connect(self) -> None:
         world = self.world
         node = world.nodes[self.at_node + 1]
-        self.link = Link(self, node)
+        plan = world.plan
+        self.link = Link(
+            self, node, resp=self.resp, redirect=self.redirect, window=plan.window_bytes if self.slow else 0,
+            nap_us=plan.nap_us,
+        )  # fmt: skip
         self.connection += 1
         self.buffer.clear()
         if node.core is None:
@@ -167,9 +94,14 @@ class Client:
             self.link.post("open_client", self.link)
 
     # --- requests
-    def _text(self) -> bytes:
+    def _ask(self, requests: list[Request]) -> None:
+        self.asked.extend(requests)
+        self.world.history += requests
+        self.link.send(b"".join([encode(*request.words()) for request in requests]))
+
+    def _text(self, key: bytes) -> bytes:
         self.writes += 1
-        text = b"%d.%d," % (self.id, self.writes)
+        text = b"%b%d.%d," % (begin_value(key), self.id, self.writes)
         size = self.world.plan.value_bytes
         return text + b"x" * self.world.random.randint(0, size) if size else text
 
@@ -178,14 +110,14 @@ class Client:
         number = 0
         values: tuple[bytes, ...] = ()
         if kind in VALUED:
-            values = tuple([self._text() for _ in keys])
+            values = tuple([self._text(key) for key in keys])
         if kind in TIMED:
             number = self.world.random.choice(TTLS_MS) + int(self.world.random.random() * 20)
         elif kind == Kind.INCRBY:
             self.writes += 1
             number = self.writes * self.world.plan.clients + self.id
         elif kind == Kind.DEL:
-            keys = keys[0], b"~" + self._text()
+            keys = keys[0], self._text(b"~")
         return Request(kind, keys, values, number, self.id, self.connection, self.world.now)
 
     def _requests(self) -> list[Request]:
@@ -203,8 +135,7 @@ class Client:
         reader = self.id <= self.world.plan.readers
         kind = Kind.MGET if reader else KINDS[bisect(WEIGHTS, int(random.random() * WEIGHTS[-1]))]
         if kind in SEVERAL:
-            several = sorted({int(random.random() * keys) for _ in range(3)})
-            return self._request(kind, tuple([b"r%d" % number for number in several]))
+            return self._request(kind, tuple([b"r%d" % number for number in self._several()]))
         number = int(random.random() * keys)
         if kind in COUNTERS:
             if random.random() < 0.25:
@@ -212,19 +143,30 @@ class Client:
             return self._request(kind, (b"c%d" % number,))
         return self._request(kind, (b"r%d" % number,))
 
+    def _several(self) -> list[int]:
+        random, keys = self.world.random, self.world.plan.keys
+        return sorted({int(random.random() * keys) for _ in range(3)})
+
     # --- replies
     def on_data(self, link: Link, data: bytes) -> None:
         """Bytes from the replica."""
         if link is not self.link:
             return
+        if link.lost:
+            raise Violation(f"client {self.id} got {data[:60]!r} after an unknown outcome, on the same connection")
         self.buffer += data
         at = 0
-        while (reply := decode(self.buffer, at)) is not None:
+        while not link.lost and (reply := decode(self.buffer, at)) is not None:
             value, at = reply
             if not self.asked:
-                raise Violation(f"client {self.id} got a reply that it did not ask for: {value!r}")
+                raise Violation(f"client {self.id} got a reply that it did not ask for: {value!r:.200}")
             self._answered(self.asked.popleft(), value)
         del self.buffer[:at]
+        if link.lost and self.buffer:
+            raise Violation(f"client {self.id} got {bytes(self.buffer[:60])!r} together with an unknown outcome")
+        self._replies_taken()
+
+    def _replies_taken(self) -> None:
         if self.asked:
             return
         if self.leaving:
@@ -243,17 +185,30 @@ class Client:
             word = bytes(reply).split(b" ", 1)[0]
             world.count_reply(word.decode("ascii", "replace"))
             if word not in ERRORS and bytes(reply) != DISK_FULL:
-                raise Violation(f"{request} was answered {bytes(reply)!r}")
-            request.failed = word != b"UNKNOWN"
-            if word == b"MOVED":
-                self.at_node = int(reply.rsplit(b":", 1)[1]) - 7001
-            elif not self.leaving:
-                self._next_node()
-            self.leaving = True
+                raise Violation(f"{request} was answered {bytes(reply)!r:.200}")
+            if word == b"UNKNOWN":
+                self.link.lost = True
+                world.streams.unknown(self.link, request)
+            else:
+                request.failed = True
+            self._refused(word, reply)
             return
+        if request.misfit(reply):
+            raise Violation(f"{request} was answered {reply!r:.200}, which is the reply to another request")
+        self.link.successes += 1
         world.completed += 1
         request.answered = world.now
         request.reply = reply
+
+    def _refused(self, word: bytes, reply: Error) -> None:
+        if word == b"MOVED":
+            self._moved(reply)
+        elif not self.leaving:
+            self._next_node()
+        self.leaving = True
+
+    def _moved(self, reply: Error) -> None:
+        self.at_node = int(reply.rsplit(b":", 1)[1]) - 7001
 
     # --- trouble
     def _on_refused(self, link: Link) -> None:

@@ -22,13 +22,13 @@ from .plan import draw_settings
 from .trace import Fields, frames_of
 
 if TYPE_CHECKING:
-    from .clients import Link
+    from .link import Link
     from .world import World
 
 PPM = 1_000_000
 WALL_MS = 1_700_000_000_000  # the wall clock when a run begins
 REPLAY_BYTES = 64 << 10
-CLIENT_ITEMS = ("open_client", "feed_client", "close_client")
+CLIENT_ITEMS = ("open_client", "feed_client", "close_client", "client_reads")
 RETRY_US = 1_000_000  # before a log file that could not be made is tried again
 SPINS_MAX = 200  # turns that a replica may ask for without any time passing
 
@@ -66,10 +66,14 @@ class Node:
         self.settings = world.plan.settings(id)
         self.paused_until = 0
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
+        self.stalled_until = 0
+        self.began_at = 0  # the turn under way, or the last one
+        self.broke_at = -1  # the last time that a connection for forwarding went away
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self.slow = world.plan.slow[id - 1] if world.plan.slow else 1
         self.turn_us = world.plan.turn_us[0] * self.slow, world.plan.turn_us[1] * self.slow
+        self.served_at = -1  # the last turn in which it was serving
         self.note = world.trace.event
         self.down_for_good = False
         self._reset()
@@ -80,6 +84,8 @@ class Node:
         self.peers: dict[tuple[int, int], Connection] = {}
         self.links: dict[int, Link] = {}
         self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
+        self.undrained: dict[int, Link] = {}  # have output, or are to be closed, and no room
+        self.roomy: list[int] = []  # have room again
         self.scheduled = False
         self.in_turn = False
         self.wake_at = 0
@@ -384,6 +390,7 @@ class Node:
             return
         self.scheduled = False
         self.in_turn = True
+        self.began_at = world.now
         # The clock is taken when everything of peers and disk that will be fed has been received.
         boot, wall = self.boot_us(), self.wall_ms()
         self.core.clock(boot, wall)
@@ -398,6 +405,7 @@ class Node:
         world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
         self.received = received
         (time, before), self.stall = self.stall, None
+        self.stalled_until = world.now + time
         if before == "turn":
             self._feed_received()
         world.after(time, self._end_stalled, boots, before)
@@ -454,6 +462,8 @@ class Node:
         serving = seen[5]
         if serving and not self.serving:
             world.count_election(self.id)
+        if serving or self.serving:
+            self.served_at = world.now
         self.serving = serving
         lease_end = self.true_us(boot + seen[6]) if serving else 0
         world.check.glance(self.id, seen, world.now, lease_end)
@@ -493,6 +503,7 @@ class Node:
         peer = conn.other(self.id)
         if self.peers.get((peer, conn.channel)) is conn:
             del self.peers[peer, conn.channel]
+            self.broke_at = self.world.now if conn.channel else self.broke_at
             self._event(t.CLOSE_PEER, peer, conn.channel)
             self.core.close_peer(peer, conn.channel)
 
@@ -501,6 +512,8 @@ class Node:
         self.links[link.id] = link
         self._event(t.OPEN_CLIENT, link.id)
         self.core.open_client(link.id)
+        if link.resp != 2 or link.redirect:  # as HELLO and CLUSTER do
+            self.core.set_client(link.id, link.resp, link.redirect)
 
     def _on_feed_client(self, link: "Link", data: bytes) -> None:
         if self.links.get(link.id) is not link:
@@ -515,8 +528,14 @@ class Node:
         if self.links.get(link.id) is link:
             del self.links[link.id]
             self.stopped.pop(link.id, None)
+            self.undrained.pop(link.id, None)
             self._event(t.CLOSE_CLIENT, link.id)
             self.core.close_client(link.id)
+
+    def _on_client_reads(self, link: "Link") -> None:
+        if self.undrained.get(link.id) is link:
+            del self.undrained[link.id]
+            self.roomy.append(link.id)
 
     def _on_durable(self, position: int) -> None:
         self.note(self.world.now, self.id, t.DURABLE, position)
@@ -541,7 +560,10 @@ class Node:
             if conn is not None:
                 data = core.drain_peer(*key)
                 self.note(world.now, self.id, t.TO_PEER, key[0], key[1], data)
-                sent += [fields for _, _, fields in frames_of(data)]
+                frames = [fields for _, _, fields in frames_of(data)]
+                sent += frames
+                if key[1]:
+                    world.streams.sent(self, key[0], frames)
                 outputs.append((world.network.send, conn, self.id, data))
         if sent:
             world.check.sent(self.id, sent, boot)
@@ -553,7 +575,8 @@ class Node:
         reads = core.drain_reads()
         if reads:
             outputs.append((self._read, reads))
-        for id in core.drain_clients():
+        roomy, self.roomy = self.roomy, []
+        for id in dict.fromkeys(roomy + core.drain_clients()):
             self._drain_client(id, outputs)
         if core.drain_calls():
             raise Violation(f"replica {self.id} hands up a request that the simulated clients never send")
@@ -574,11 +597,15 @@ class Node:
         core, link = self.core, self.links.get(id)
         if link is None:
             return
+        if link.full:
+            self.undrained[id] = link
+            return
         data = core.drain_client(id)
         if data:
             self.note(self.world.now, self.id, t.TO_CLIENT, id, 0, data)
             outputs.append((link.deliver, data))
         if core.is_closing(id):
+            link.closes()
             outputs.append((link.hang_up,))
             self.post(("close_client", link))
         elif id in self.stopped and core.wants_client(id):
@@ -696,8 +723,8 @@ class Node:
 HANDLERS: dict[str, Callable[..., None]] = {
     "open_peer": Node._on_open_peer, "feed_peer": Node._on_feed_peer, "feed_frame": Node._on_feed_frame,
     "close_peer": Node._on_close_peer, "open_client": Node._on_open_client, "feed_client": Node._on_feed_client,
-    "close_client": Node._on_close_client, "durable": Node._on_durable, "read_done": Node._on_read_done,
-    "limit_log": Node._on_limit_log,
+    "close_client": Node._on_close_client, "client_reads": Node._on_client_reads, "durable": Node._on_durable,
+    "read_done": Node._on_read_done, "limit_log": Node._on_limit_log,
 }  # fmt: skip
 
 

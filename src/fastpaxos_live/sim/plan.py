@@ -14,6 +14,9 @@ from .faults.process import WRONG_MS
 # Times that belong together: replicas' lease, master's lease, heartbeat, random part of an election (us).
 LEASES = ((120_000, 100_000, 15_000, 50_000), (240_000, 200_000, 30_000, 80_000), (600_000, 500_000, 50_000, 200_000))
 
+ALWAYS_MOVED = 1  # `redirect`
+TIMEOUT_US_MAX = 2_000_000  # of a write, as it is drawn
+
 FAULTS = tuple(KINDS)
 HARSH = frozenset(("disk_hang", "wall_wrong"))  # not in the polite mix
 
@@ -91,6 +94,17 @@ class Plan:
     redirects: tuple[int, ...] = ()
     timeouts_us: tuple[int, ...] = ()  # write_timeout_us
     changes: float = 0.0  # how often a replica starts with other settings than before
+    # Clients that are no more polite: `eager.py`.
+    eager: float = 0.0  # share of the clients that never wait: they ask, whatever is not answered yet
+    arrival_us: int = 20_000  # mean time between two bunches of an eager client's requests
+    unanswered: int = 64  # requests that it has open, at most
+    patience_us: int = 60_000_000  # how long it stays with a connection that owes it a reply, while faults happen
+    long_keys: float = 0.0  # share of its requests that ask for a key as long as may be, which nobody has
+    seated: float = 0.0  # share of the eager clients that have a place: the master, elsewhere, or as they are told
+    resp3: float = 0.0  # share of all clients that speak RESP3
+    slow_readers: float = 0.0  # share of all clients that take their replies late
+    window_bytes: int = 4000  # that may be on their way to a slow reader, or not read by it
+    nap_us: int = 50_000  # mean time until it reads what has arrived
 
     @property
     def drift_bound_ppm(self) -> int:
@@ -112,6 +126,15 @@ class Plan:
             own(self.redirects, self.redirect), own(self.timeouts_us, self.write_timeout_us))
 
     @property
+    def answer_us(self) -> int:
+        """How long a connection may owe a reply, from the request or from the reply before: then there is one, or the
+        connection ends. The replica may wait for a master first; what is then under way ends by its time-out, after it
+        waited for its turn that long at most. Clocks may be slow, and both ways may take two leases.
+        """
+        timeout = max(self.write_timeout_us, *self.timeouts_us, TIMEOUT_US_MAX if self.changes else 0)
+        return self.wait_master_us + 5 * timeout // 2 + 6 * self.lease_us_max + 2 * self.delay_us[1]
+
+    @property
     def sync_us(self) -> int:
         """Time between two syncs of the log under the policy "interval", else 0."""
         return int(self.fsync.partition(":")[2] or 0) * 1000
@@ -121,17 +144,17 @@ def draw_settings(random: Random, lease_us: int) -> Settings:
     """Other settings for a replica of a cell with such leases."""
     return Settings(
         random.choice(LEASE_PERCENTS), random.choice(WINDOWS), random.choice(BATCHES), random.choice((0, 0, 1, 2)),
-        random.choice((2 * lease_us, 1_000_000, 2_000_000)))
+        random.choice((2 * lease_us, 1_000_000, TIMEOUT_US_MAX)))
 
 
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
-    return _harden(random, _draw_mix(random, CELLS, FAULTS))
+    return _draw_manners(random, _harden(random, _draw_mix(random, CELLS, FAULTS)))
 
 
 def polite_plan(random: Random) -> Plan:
-    """As `draw_plan`, without what stands against a replica all the time: all are alike, and clocks are wrong by hours
-    at most.
+    """As `draw_plan`, without what stands against a replica all the time: all are alike, clocks are wrong by hours at
+    most, and clients wait for their replies.
     """
     return _draw_mix(random, POLITE_CELLS, tuple(kind for kind in FAULTS if kind not in HARSH))
 
@@ -193,6 +216,22 @@ def _harden(random: Random, plan: Plan) -> Plan:
     if random.random() < 0.1 and not plan.lossy:
         plan = replace(plan, bandwidth=100_000 if plan.value_bytes < 100 else 2_000_000)
     return plan
+
+
+def _draw_manners(random: Random, plan: Plan) -> Plan:
+    # Of the clients.
+    return replace(
+        plan,
+        eager=random.choice((0.0, 0.3, 0.7)),
+        arrival_us=random.choice((5_000, 15_000, 40_000)) * (1 + plan.pipeline // 4),
+        unanswered=random.choice((8, 24, 64)),
+        patience_us=random.choice((8 * plan.lease_us, 3_000_000, 60_000_000)),
+        seated=random.choice((0.0, 0.7, 1.0)),
+        resp3=random.choice((0.0, 0.3)),
+        slow_readers=random.choice((0.0, 0.0, 0.3)),
+        window_bytes=random.choice((100, 4000, 100_000)),
+        nap_us=random.choice((5000, 50_000, 300_000)),
+    )
 
 
 def _minority(random: Random, replicas: int) -> list[int]:
@@ -388,9 +427,37 @@ def crowd_plan(random: Random) -> Plan:
     )  # fmt: skip
 
 
+def eager_plan(random: Random) -> Plan:
+    """As `relay_plan`, with clients that never wait and stay with whoever owes them a reply, most of them where they
+    are forwarded; masters stand still, too.
+    """
+    plan = relay_plan(random)
+    return replace(
+        plan, lossy=random.random() < 0.3, redirect=0, eager=0.9, arrival_us=20_000, unanswered=64,
+        patience_us=60_000_000, seated=0.9, resp3=0.2, slow_readers=0.2, window_bytes=random.choice((100, 4000)),
+        nap_us=30_000, readers=1, clients=5, pipeline=8, keys=6, think_us=20_000, value_bytes=random.choice((0, 40)),
+        window=random.choice((2, 16)), write_timeout_us=random.choice((480_000, 4_000_000)),
+        faults={"relay": 200_000, "pause": 150_000, "stall": 300_000, "reset": 500_000},
+    )  # fmt: skip
+
+
+def bulk_plan(random: Random) -> Plan:
+    """As `eager_plan`, with so much between the master and the replica where most clients are that one frame, or the
+    whole channel, could not hold it: replies of many large values, or requests with long keys, which nobody has.
+    """
+    long_keys = random.random() < 0.5
+    return replace(
+        eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, readers=0, slow_readers=0.0,
+        clients=14 if long_keys else 4, pipeline=2 if long_keys else 8, keys=8, arrival_us=400_000,
+        long_keys=0.2 if long_keys else 0.0, value_bytes=40 if long_keys else 200_000, batch_bytes=1 << 20,
+        segment_bytes=1 << 20, value_bytes_max=8 << 20, write_timeout_us=4_000_000,
+        faults={"pause": 300_000, "stall": 300_000},
+    )  # fmt: skip
+
+
 PLANS = {
     "swarm": draw_plan, "polite": polite_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan,
     "boost": boost_plan, "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
     "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan,
-    "clocks": clocks_plan, "crowd": crowd_plan,
+    "clocks": clocks_plan, "crowd": crowd_plan, "eager": eager_plan, "bulk": bulk_plan,
 }  # fmt: skip

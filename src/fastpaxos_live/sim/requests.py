@@ -1,5 +1,6 @@
 """What the clients ask: each command, how it is spelled, how it stands in the log, and what came back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum, auto
 from typing import Final, NamedTuple
@@ -120,8 +121,71 @@ class Request:
         arg = self.number if "n" in words else int(self.kind == Kind.INCR)
         return o.op_encode(opcode, flags, arg, list(zip(self.keys, values, strict=True)))
 
+    def misfit(self, reply: object) -> bool:
+        """Can this not be the answer, whatever is stored? It is another request's, then."""
+        fits = FITS.get(self.kind)
+        if fits is None:  # a number
+            return not isinstance(reply, int)
+        return not fits(self, reply)
+
     def __str__(self) -> str:
         """For an explanation."""
         text = b" ".join(word[:40] for word in self.words())
         end = "" if self.answered == FOREVER else f", answered {self.answered / 1e6:.6f} {self.reply!r:.200}"
         return f"{text.decode('latin-1')!r} of client {self.client}, asked {self.asked / 1e6:.6f}{end}"
+
+
+# --- what may come back
+def begin_value(key: bytes) -> bytes:
+    """How the values of a key begin, so that one that is shown for another key is known as such."""
+    return key + b"="
+
+
+def is_counter(key: bytes) -> bool:
+    """Does it hold a number, as INCR makes it?"""
+    return key.startswith(b"c")
+
+
+def _value(key: bytes, reply: object) -> bool:
+    if reply is None:
+        return True
+    if not isinstance(reply, bytes):
+        return False
+    return reply.lstrip(b"-").isdigit() if is_counter(key) else reply.startswith(begin_value(key))
+
+
+def _one_value(request: Request, reply: object) -> bool:
+    return _value(request.keys[0], reply)
+
+
+def _all_values(request: Request, reply: object) -> bool:
+    return isinstance(reply, list) and len(reply) == len(request.keys) and all(map(_value, request.keys, reply))
+
+
+def _ok(_: Request, reply: object) -> bool:
+    return reply == OK
+
+
+def _ok_or_none(_: Request, reply: object) -> bool:
+    return reply is None or reply == OK
+
+
+def _up_to_all_keys(request: Request, reply: object) -> bool:
+    return isinstance(reply, int) and 0 <= reply <= len(request.keys)
+
+
+def _yes_or_no(_: Request, reply: object) -> bool:
+    return isinstance(reply, int) and 0 <= reply <= 1
+
+
+def _length_with_it(request: Request, reply: object) -> bool:
+    return isinstance(reply, int) and reply >= len(request.values[0])
+
+
+FITS: Final[dict[Kind, Callable[[Request, object], bool]]] = {
+    Kind.GET: _one_value, Kind.MGET: _all_values, Kind.EXISTS: _up_to_all_keys, Kind.SET: _ok,
+    Kind.SET_NX: _ok_or_none, Kind.SET_XX: _ok_or_none, Kind.SET_PX: _ok, Kind.PSETEX: _ok, Kind.SETNX: _yes_or_no,
+    Kind.GETSET: _one_value, Kind.MSET: _ok, Kind.MSETNX: _yes_or_no, Kind.APPEND: _length_with_it,
+    Kind.DEL: _up_to_all_keys, Kind.GETDEL: _one_value, Kind.GETEX: _one_value, Kind.PEXPIRE: _yes_or_no,
+    Kind.PERSIST: _yes_or_no,
+}  # fmt: skip

@@ -14,7 +14,7 @@ from typing import cast
 from .._api import Config, Replica
 from ..reference.replica_clock import CLOCK_BOUND_MS
 from .check import CellCheck, Violation
-from .clients import Client
+from .eager import new_client
 from .faults.lasting import LASTING, draw_broken, pairs_cut, start_flapping
 from .faults.schedule import Happened, Schedule
 from .linear import GaveUp, check_history
@@ -23,6 +23,7 @@ from .network import Network
 from .node import WALL_MS, Node
 from .plan import Plan, draw_plan
 from .requests import FOREVER, Request
+from .streams import Streams
 from .trace import Trace
 from .witness import Clocks, Log, check_answers, chosen_values
 
@@ -93,7 +94,8 @@ class World:
         self.network = Network(self, self.plan.replicas)
         self.nodes = cast("list[Node]", [None])  # by id
         self.nodes += [Node(self, id) for id in range(1, self.plan.replicas + 1)]
-        self.clients = [Client(self, id) for id in range(1, self.plan.clients + 1)]
+        self.streams = Streams(self)
+        self.clients = [new_client(self, id) for id in range(1, self.plan.clients + 1)]
         self.faults = Schedule(self, takes)
 
     @staticmethod
@@ -124,6 +126,7 @@ class World:
         """A replica began to serve."""
         self.outcome.elections += 1
         self.elected.append((self.now, replica))
+        self.streams.elected(replica)
 
     # --- a run
     def run(self) -> Outcome:
