@@ -42,11 +42,15 @@ class EagerClient(Client):
 
     def start(self) -> None:
         """Connect, and go on."""
+        world = self.world
+        if self.place in (AT_MASTER, ELSEWHERE) and world.faulty and not any(node.serving for node in world.nodes[1:]):
+            world.after(world.plan.lease_us, self.start)
+            return
         self._choose_node()
         self._connect()
         self.batch += 1
         self.last = False
-        self.progress = self.world.now
+        self.progress = world.now
         self._come(self.batch)
 
     def _choose_node(self) -> None:

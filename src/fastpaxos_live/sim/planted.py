@@ -157,6 +157,69 @@ AROUND = (
         "self.store.expire(self.time_ms)", "self.store.expire(self.wall)",
         "relay",
     ),
+    # Replies, and the streams that carry them
+    Mutant(
+        "count replies that were dropped", "replica_client",
+        "        self.output.clear()\n        self.replies = 0\n", "        self.output.clear()\n",
+        "eager",
+    ),
+    Mutant(
+        "swallow what is said of the open batch", "replica_replies",
+        "            self._write(client, reply)\n            client.pending += 1\n",
+        "            client.replies += 1\n            client.pending += 1\n",
+        "eager",
+    ),
+    Mutant(
+        "send replies in one frame, however long", "replica_forward",
+        "payload = bytes(client.output[:REPLIES_BYTES_MAX])", "payload = bytes(client.output)",
+        "bulk",
+    ),
+    Mutant(
+        "call unknown what found the channel full", "replica_forward",
+        "            client.posted = True\n            self.posts.append(client)\n",
+        "            self.replica.replies.lose(client, CHANGED)\n",
+        "bulk",
+    ),
+    Mutant(
+        "stay bound to the master before", "replica_forward",
+        "        if leader == self.leader:\n", "        if leader >= 0:\n",
+        "eager",
+    ),
+    Mutant(
+        "forget what a stream owed at its end", "replica_forward",
+        "            self._end(client, min(frame.flags - 1, CUT_OFF))\n", "            client.forwarded = 0\n",
+        "eager",
+    ),
+    Mutant(
+        "go on after an unknown outcome", "replica_replies",
+        "            self._write(client, ERR_UNKNOWN[reason])\n        self.close(client, reason)\n",
+        "            self._write(client, ERR_UNKNOWN[reason])\n        client.forwarded = 0\n"
+        "        self.replica.touch(client)\n",
+        "eager",
+    ),
+    Mutant(
+        "answer at once what is behind forwarded requests", "replica",
+        "        if client.forwarded or client.outbox_count:\n            return False\n        if client.batch",
+        "        if client.batch",
+        "eager",
+    ),
+    Mutant(
+        "say of what was passed on that it was not done", "replica_forward",
+        "            self.replica.replies.lose(client, reason)\n        elif unsent:\n",
+        "            unsent, client.forwarded = unsent + client.forwarded, 0\n        if unsent:\n",
+        "eager",
+    ),
+    Mutant(
+        "say of what timed out in flight that it was not done", "replica_replies",
+        "                    self.lose(client, LATE)\n", "                    self._write(client, ERR_NOT_DONE[LATE])\n",
+        "eager",
+    ),
+    Mutant(
+        "leave a client alone that has taken its replies", "replica",
+        "        if client.full or self.forwarding.must_report(client):\n",
+        "        if self.forwarding.must_report(client):\n",
+        "bulk",
+    ),
 )
 
 PLANTED = tuple(
