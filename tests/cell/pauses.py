@@ -94,6 +94,7 @@ class Run:
         self.master = 0
         self.open: set[Connection] = set()
         self.events: list[Event] = []
+        self.counts: Counter[str] = Counter()  # of connections, replies, clients that vanished, and strangers
         self._dead: set[int] = set()
         self.links: dict[tuple[int, int], Link] = {}
         self.stopped: dict[int, list[tuple[float, float]]] = {i: [] for i in self.cell.ids}
@@ -366,13 +367,10 @@ class Run:
         return {
             "replicas": self.options.replicas,
             "seconds": self.options.seconds,
-            "connections": Connection.number,
-            "answered": Connection.replies,
+            **{name: self.counts[name] for name in ("connections", "replies", "gone", "strangers")},
             "disturbances": dict(Counter(f"{e.kind}{' of the master' if e.of_master else ''}" for e in self.events)),
             "takeovers": len(took),
             "takeover_s": {"median": statistics.median(took), "most": took[-1]} if took else {},
-            "gone": Goners.checked,
-            "strangers": Strangers.calls,
             "violations": violations,
             "examples": {kind: self.history.examples[kind] for kind in violations},
         }
@@ -399,7 +397,7 @@ def _progress(options: Options) -> Iterator[Any]:
         def show(run: Run) -> None:
             wrong = sum(run.history.violations.values())
             event = run.events[-1]
-            text = f"{options.replicas} replicas, {len(run.events)} disturbances, {Connection.replies:,} replies, "
+            text = f"{options.replicas} replicas, {len(run.events)} disturbances, {run.counts['replies']:,} replies, "
             progress.update(task, description=text + f"{wrong} violations; last: {event.kind} of r{event.victim}")
 
         yield show
@@ -441,7 +439,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     lines = [
-        f"{found['replicas']} replicas, {found['seconds']:g} s: {found['answered']:,} replies on "
+        f"{found['replicas']} replicas, {found['seconds']:g} s: {found['replies']:,} replies on "
         f"{found['connections']:,} connections, {found['gone']} clients vanished, {found['strangers']:,} strangers",
         "disturbances: " + ", ".join(f"{count} x {kind}" for kind, count in sorted(found["disturbances"].items())),
     ]

@@ -5,7 +5,7 @@ The n-th reply belongs to the n-th request, or the connection ends.
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol, cast
@@ -20,7 +20,7 @@ TASTES = ((OWED_MAX, 0.5), (OWED_MAX, 0.0), (1, 0.5), (OWED_MAX, 1.0), (4, 0.0),
 BURST_MAX = 8
 INTERVAL_S = 0.02  # between bursts, on the average
 REGISTERS = 3  # of each connection
-PADDING, PADDING_RARELY, RARELY = 100, 30_000, 0.005
+PADDING, PADDING_RARELY, RARELY = 100, 300_000, 0.003
 RETRY_S = 0.05
 CLOSE_S = 1.0  # in which a connection has to end after -UNKNOWN
 
@@ -40,6 +40,7 @@ class World(Protocol):
     ports: dict[int, int]  # client ports by replica
     master: int  # 0: nobody knows
     open: set["Connection"]
+    counts: Counter[str]
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -48,19 +49,16 @@ class World(Protocol):
 class Connection(asyncio.Protocol):
     """One connection; its keys are its own, so that what an earlier one left unanswered can't overwrite them."""
 
-    number = 0
-    replies = 0  # of all connections
-
     def __init__(self, world: World, kind: Kind, replica: int, moved: Callable[[int], None]) -> None:
-        Connection.number += 1
-        self.name = b"c%d" % Connection.number
+        number = world.counts["connections"] = world.counts["connections"] + 1
+        self.name = b"c%d" % number
         self.kind, self.replica = kind, replica
         self.owed: deque[Request] = deque()
         self.is_off = False  # a reply was another's: the later ones are counted and not believed
         self.unknown_at = 0.0
         self._world, self._moved = world, moved
         self._count = 0
-        self._limit, self._writes = TASTES[Connection.number % len(TASTES)]
+        self._limit, self._writes = TASTES[number % len(TASTES)]
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._registers = [b"%s.%d" % (self.name, n) for n in range(REGISTERS)]
@@ -157,7 +155,7 @@ class Connection(asyncio.Protocol):
             return
         one = self.owed.popleft()
         one.done = True
-        Connection.replies += 1
+        self._world.counts["replies"] += 1
         if reply[0] == b"-":
             self._refused(one, bytes(reply[1]))  # type: ignore[call-overload]
         elif trouble := self._judge(one, reply):

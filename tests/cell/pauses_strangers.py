@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +29,7 @@ class World(Protocol):
 
     cell: Cell
     history: History
+    counts: Counter[str]
     stopped: dict[int, list[tuple[float, float]]]
 
     def now(self) -> float:
@@ -55,8 +56,6 @@ def states() -> Iterator[tuple[str, bytes]]:
 class Goners:
     """Each connects, says something, reads nothing, and goes by FIN or RST: a second later its socket is closed."""
 
-    checked = 0
-
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -81,7 +80,7 @@ class Goners:
             await asyncio.sleep(rest)
         if replica not in self._world.cell.running() or self._world.cell.pid(replica) != pid:
             return  # it went itself
-        Goners.checked += 1
+        self._world.counts["gone"] += 1
         if _lives(port, own):
             self._world.history.violation("client that is gone and stays", f"{name}, at r{replica}")
 
@@ -152,10 +151,8 @@ GARBAGE: tuple[Callable[[], bytes], ...] = (
 class Strangers:
     """They say what nobody should, or nothing at all, at every port of every replica."""
 
-    calls = 0
-
     def __init__(self, world: World) -> None:
-        self._cell = world.cell
+        self._counts = world.counts
         cell = world.cell
         self._ports = [*cell.ports.values(), *cell.peer_ports.values(), *cell.admin_ports.values()]
         self._idle: dict[int, deque[socket.socket]] = {port: deque() for port in self._ports}
@@ -173,7 +170,7 @@ class Strangers:
                     sock.close()
 
     async def _call(self, port: int) -> None:
-        Strangers.calls += 1
+        self._counts["strangers"] += 1
         sock = socket.socket()
         sock.setblocking(False)
         kept = self._idle[port]

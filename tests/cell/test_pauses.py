@@ -10,6 +10,6 @@ def test_pauses(tmp_path: Path) -> None:
     assert found["violations"] == {}, found["examples"]
     assert sum(found["disturbances"].values()) == len(SCRIPT)
     assert found["takeovers"] > 0
-    assert found["answered"] > 1000
+    assert found["replies"] > 1000
     assert found["gone"] > 10
     assert found["strangers"] > 100

@@ -1,6 +1,7 @@
 """The clients of tests/cell/pauses.py see what is wrong, and nothing else."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ class World:
         self.master = 1
         self.open: set[Connection] = set()
         self.moves: list[int] = []
+        self.counts: Counter[str] = Counter()
 
     def now(self) -> float:
         return 5.0
