@@ -50,6 +50,8 @@ class Node:
         self.writing_since = 0  # true time
         self.started = 0  # by the own clock: when this life began
         self.storage: Any = None  # a Storage while it runs
+        self.data_dir: Any = None  # the newest life's DataDir
+        self.keeping = False  # how long grants may last is being written
         self.writing: tuple[int, bytes, bool] | None = None  # the group under way: position, bytes, must be synced
         self.syncing = False  # the end of an interval is arranged
         self.lacking = False  # the next log file can't be made for now
@@ -167,7 +169,7 @@ class Node:
         core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
         view = world.check.views[self.id]
-        view.quiet_until = boot + self.lease_us
+        view.quiet_until = boot + self.data_dir.meta.lease_us
         self._look(boot)
         view.recovered = view.promised
         world.network.start(self.id)
@@ -200,9 +202,9 @@ class Node:
         # As the server does it. None: it does not start, perhaps not yet.
         world = self.world
         try:
-            data_dir = self._open_data_dir(self.disk)
+            data_dir = self.data_dir = self._open_data_dir(self.disk)
             started = start_up(data_dir, self._boot_id(), self._new_replica)
-            data_dir.begin(world.plan.fsync, self._boot_id(), world.plan.lease_us)
+            data_dir.begin(world.plan.fsync, self._boot_id(), self.lease_us)
         except REFUSALS as error:
             self._refuse(str(error))
             return None
@@ -224,7 +226,8 @@ class Node:
         return found
 
     def _new_replica(self, incarnation: int) -> "Replay":
-        return Replay(self.world.new_replica(self._config(incarnation)), self._replayed)
+        config = self._config(incarnation) | {"silence_us": self.data_dir.meta.lease_us}
+        return Replay(self.world.new_replica(config), self._replayed)
 
     def _replayed(self, entries: list[tuple[int, int]]) -> None:
         self.world.check.applied(self.id, entries, self.world.now)
@@ -318,7 +321,7 @@ class Node:
         world.trace.event(world.now, self.id, t.CRASH, self.durable, 0, how.encode())
         self.disk.release()
         self.writing = self.storage = None
-        self.syncing = self.lacking = False
+        self.syncing = self.lacking = self.keeping = False
         self.count_rows()
         self.core = None
         self.serving = False
@@ -545,6 +548,10 @@ class Node:
         self._event(t.LIMIT_LOG, position)
         self.core.limit_log(position)
 
+    def _on_span_kept(self, span: int) -> None:
+        self._event(t.SPAN_KEPT, span)
+        self.core.span_kept(span)
+
     def _on_read_done(self, position: int, data: bytes) -> None:
         self._event(t.READ_DONE, position, len(data))
         self.core.read_done(position, data)
@@ -572,6 +579,9 @@ class Node:
             self.note(world.now, self.id, t.TO_DISK, group[0], group[2], group[1])
             outputs.append((self._write, *group))
             world.written[self.id].append(group[1])
+        if not self.keeping and (span := core.span_wanted()):
+            self._event(t.WANT_SPAN, span)
+            outputs.append((self._write_span, span))
         reads = core.drain_reads()
         if reads:
             outputs.append((self._read, reads))
@@ -683,6 +693,24 @@ class Node:
             if not self._prepare(self.storage.files) and self.core is not None:
                 self.world.after(RETRY_US, self._prepare_again, boots)
 
+    def _write_span(self, span: int) -> None:
+        self.keeping = True
+        self.world.after(self.slow * self.world.plan.disk_us[1], self._keep_span, self.boots, span)
+
+    def _keep_span(self, boots: int, span: int) -> None:
+        if boots != self.boots or self.core is None:
+            return
+        if self.world.now < self.disk_hangs_until:
+            self.world.at(self.disk_hangs_until, self._keep_span, boots, span)
+            return
+        try:
+            self.data_dir.keep_span(span)
+        except (OSError, Died) as error:
+            self.fail(error)
+            return
+        self.keeping = False
+        self.post(("span_kept", span))
+
     def _sync(self, boots: int) -> None:
         if boots != self.boots or self.core is None:
             return
@@ -724,7 +752,7 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "open_peer": Node._on_open_peer, "feed_peer": Node._on_feed_peer, "feed_frame": Node._on_feed_frame,
     "close_peer": Node._on_close_peer, "open_client": Node._on_open_client, "feed_client": Node._on_feed_client,
     "close_client": Node._on_close_client, "client_reads": Node._on_client_reads, "durable": Node._on_durable,
-    "read_done": Node._on_read_done, "limit_log": Node._on_limit_log,
+    "read_done": Node._on_read_done, "limit_log": Node._on_limit_log, "span_kept": Node._on_span_kept,
 }  # fmt: skip
 
 

@@ -211,7 +211,8 @@ AROUND = (
     ),
     Mutant(
         "say of what timed out in flight that it was not done", "replica_replies",
-        "                    self.lose(client, LATE)\n", "                    self._write(client, ERR_NOT_DONE[LATE])\n",
+        "                    self.lose(client, LATE)\n",
+        "                    self._write(client, ERR_NOT_DONE[LATE])\n",
         "eager",
     ),
     Mutant(

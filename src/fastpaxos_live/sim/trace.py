@@ -12,11 +12,13 @@ EVENTS = (
     "start", "crash", "clock", "turn", "open_peer", "feed_peer", "close_peer", "open_client", "feed_client",
     "close_client", "durable", "read_done", "to_peer", "to_client", "to_disk", "want_read", "fault",
     "limit_log",
+    "want_span", "span_kept",
 )
 (
     START, CRASH, CLOCK, TURN, OPEN_PEER, FEED_PEER, CLOSE_PEER, OPEN_CLIENT, FEED_CLIENT,
     CLOSE_CLIENT, DURABLE, READ_DONE, TO_PEER, TO_CLIENT, TO_DISK, WANT_READ, FAULT,
     LIMIT_LOG,
+    WANT_SPAN, SPAN_KEPT,
 ) = range(len(EVENTS))
 
 FRAMES = {
