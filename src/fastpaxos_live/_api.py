@@ -11,6 +11,7 @@ class Config(TypedDict, total=False):
     """Settings of one replica; `make_config` in `config.py` fills in what is missing."""
 
     cell_id: int  # u64, seeds every checksum
+    hash_seed: int  # u64, seeds the hash of the table, equal at all replicas; absent: the cell id
     replica: int  # own id, 1..replicas
     replicas: int  # members are 1..replicas
     incarnation: int

@@ -449,8 +449,8 @@ def bulk_plan(random: Random) -> Plan:
     return replace(
         eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, slow_readers=0.0,
         readers=0 if long_keys else 2, clients=14 if long_keys else 5, pipeline=2 if long_keys else 8, keys=8,
-        arrival_us=400_000, long_keys=0.2 if long_keys else 0.0, value_bytes=40 if long_keys else 200_000, batch_bytes=1 << 20,
-        segment_bytes=1 << 20, value_bytes_max=8 << 20, write_timeout_us=4_000_000,
+        arrival_us=400_000, long_keys=0.2 if long_keys else 0.0, value_bytes=40 if long_keys else 200_000,
+        batch_bytes=1 << 20, segment_bytes=1 << 20, value_bytes_max=8 << 20, write_timeout_us=4_000_000,
         faults={"pause": 300_000, "stall": 300_000},
     )  # fmt: skip
 
