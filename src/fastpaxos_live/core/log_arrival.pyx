@@ -18,16 +18,49 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
         if n == 0 or <size_t>n > buf_size(&link.input):
             break
         memcpy(&h, data, HEADER_BYTES)
-        if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer:
+        if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer or not log_is_sound(log, peer, &h, data):
             return False
-        if h.incarnation == log.settings.incarnation:
-            if (h.type == ACCEPT or h.type == LEARN or h.type == ENTRY) and n < HEADER_BYTES + VALUE_BYTES:
-                return False
-            if (h.type == ACCEPT or h.type == BEAT) and h.extra > SPAN_US_MAX:
-                return False
-            log_on_frame(log, peer, &h, data)
+        if log_counts(log, peer, &h) and not log_on_frame(log, peer, &h, data):
+            return False
         buf_take(&link.input, <size_t>n)
     return True
+
+
+cdef bint log_counts(Log *log, uint32_t peer, const Head *h) noexcept nogil:
+    # Does it come from this life of ours, and of its sender? What does not is as a frame that was lost.
+    if h.incarnation < log.incarnations[peer]:
+        return False
+    log.incarnations[peer] = h.incarnation
+    return (h.type != ACK and h.type != ECHO) or h.sent <= log.now   # a machine's clock begins anew
+
+
+cdef bint log_is_sound(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    # Can a replica of this cell have sent it? If not, nothing that comes this way can be trusted.
+    cdef uint8_t type = h.type
+    cdef uint32_t owner = host_owner(&log.machines, h.number)
+    if not message_of[type]:
+        return True
+    if type == ASK or type == PROPOSE or type == ACCEPT or type == BEAT:
+        if owner != peer:
+            return False
+    elif type != LEARN and owner != log.me:
+        return False
+    if h.instance > <uint64_t>INSTANCE_MAX or h.mark > <uint64_t>INSTANCE_MAX or not log_is_near(log, h.number):
+        return False
+    if (type == ANSWER or type == REFUSE or type == ENTRY) and not log_is_near(log, h.extra):
+        return False
+    if (type == ACCEPT or type == BEAT) and h.extra > <uint64_t>SPAN_US_MAX:
+        return False
+    if type != ACCEPT and type != LEARN and type != ENTRY:
+        return True
+    return h.instance > 0 and log.host.is_sound(log.host.self, data + HEADER_BYTES, h.length - HEADER_BYTES)
+
+
+cdef inline bint log_is_near(Log *log, uint64_t number) noexcept nogil:
+    cdef Machines *s = &log.machines
+    cdef uint64_t known = u64_max(
+        u64_max(s.acceptor.promised, s.election.seen), u64_max(s.election.number, s.coordinator.number))
+    return number >> 24 <= (known >> 24) + <uint64_t>ROUNDS_AHEAD_MAX
 
 
 cdef inline Message log_message(Log *log, uint32_t sender, const Head *h) noexcept nogil:
@@ -56,7 +89,8 @@ cdef inline AtHand log_at_hand(const Head *h, const char *data) noexcept nogil:
     return at_hand
 
 
-cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+cdef bint log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:
+    # False: no replica sends such a frame.
     cdef Message m
     cdef AtHand at_hand
     if h.type == FETCH:
@@ -64,7 +98,7 @@ cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data)
     elif h.type == FETCHED:
         log_on_fetched(log, peer, h)
     elif not message_of[h.type]:
-        log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
+        return log.host.on_frame(log.host.self, peer, h, data + HEADER_BYTES, h.length - HEADER_BYTES)
     elif h.type == LEARN:
         log_on_learn(log, peer, h, data)
     elif h.type == ACCEPT and log_too_far(log, h, data + HEADER_BYTES):
@@ -80,6 +114,7 @@ cdef void log_on_frame(Log *log, uint32_t peer, const Head *h, const char *data)
         log_settle(log)
         if h.type == ACCEPT or h.type == BEAT:
             log_behind(log, peer, h)
+    return True
 
 
 cdef inline bint log_claims(Log *log) noexcept nogil:

@@ -35,6 +35,8 @@ cdef void log_on_fetch(Log *log, uint32_t peer, uint64_t first) noexcept nogil:
     cdef Place place
     cdef Wanted want
     cdef uint64_t available
+    if buf_size(&log.serving) >= SERVED_MAX * sizeof(Wanted):
+        return
     if first == 0 or first > log.applied:
         log_fetched(log, peer, first)
         return

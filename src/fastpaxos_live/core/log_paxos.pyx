@@ -79,7 +79,8 @@ cdef struct Settings:
 cdef struct Host:
     void *self
     void (*deliver)(void *self, uint64_t instance, const char *value, size_t size) noexcept nogil
-    void (*on_frame)(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil
+    bint (*is_sound)(void *self, const char *value, size_t size) noexcept nogil
+    bint (*on_frame)(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil
     void (*on_role)(void *self) noexcept nogil
     void (*on_opening)(void *self, const uint64_t *walls, uint32_t count) noexcept nogil
     void (*gap_value)(void *self, const Buf *before, Buf *value) noexcept nogil
@@ -107,6 +108,7 @@ cdef struct Log:
     uint64_t where_at
     uint64_t where_instance
     uint64_t resend_at[REPLICAS_MAX + 1]
+    uint32_t incarnations[REPLICAS_MAX + 1]   # the newest that spoke, by replica
     bint served            # what the host was told last
     uint64_t lasting       # so long grants shall be allowed to last, by what is durable; 0: they are
     bint dummy             # a follower waits to be taken into this reign: propose something

@@ -61,6 +61,7 @@ cdef void core_init(Core *core) noexcept nogil:
     log_init(&core.log, &core.settings)
     host.self = core
     host.deliver = core_deliver
+    host.is_sound = core_is_sound
     host.on_frame = core_on_frame
     host.on_role = core_on_role
     host.on_opening = core_on_opening

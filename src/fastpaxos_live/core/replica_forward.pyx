@@ -103,10 +103,17 @@ cdef void core_hang_up(Core *core, Client *c) noexcept nogil:
         c.forward_peer = 0
 
 
-cdef void core_on_frame(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil:
+cdef bint core_is_sound(void *self, const char *value, size_t size) noexcept nogil:
+    return fdb_value_is_sound((<Core *>self).settings.cell_id, value, size)
+
+
+cdef bint core_on_frame(void *self, uint32_t peer, const Head *h, const char *payload, size_t size) noexcept nogil:
     cdef Core *core = <Core *>self
     cdef Client *c
     if h.type == FORWARD:
+        # A request takes more than a byte.
+        if h.instance > size or not 2 <= h.flags <= 3 or <uint32_t>h.extra >= <uint32_t>STREAMS_MAX:
+            return False
         core_on_forward(core, peer, h, payload, size)
     elif h.type == REPLIES:
         core_on_replies(core, peer, h, payload, size)
@@ -117,9 +124,10 @@ cdef void core_on_frame(void *self, uint32_t peer, const Head *h, const char *pa
     elif h.type == TAKEN:
         c = clients_get(&core.streams[peer], <uint32_t>h.extra)
         if c != NULL and c.stream == h.extra:
-            c.taken = u64_max(c.taken, h.sent)
+            c.taken = u64_max(c.taken, u64_min(h.sent, c.shipped))
             if c.full:
                 core_queue(core, c)
+    return True
 
 
 cdef void core_on_forward(

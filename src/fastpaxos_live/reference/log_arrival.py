@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from . import log_machines as M
-from .limits import DISK_BYTES_HIGH, SLOTS, SPAN_US_MAX
+from .limits import DISK_BYTES_HIGH, INSTANCE_MAX, ROUNDS_AHEAD_MAX, SLOTS, SPAN_US_MAX
 from .log_frame import (
     ACCEPT,
     ACK,
@@ -19,7 +19,6 @@ from .log_frame import (
     PROMISE,
     PROPOSE,
     REFUSE,
-    VALUE_BYTES,
     WHERE,
     BadFrame,
     Frame,
@@ -41,6 +40,10 @@ FRAME_OF = {
 }  # fmt: skip
 MESSAGE_OF = {frame: message for message, frame in FRAME_OF.items()}
 STEPPED = set(MESSAGE_OF) - {WHERE, LEARN}  # frames that are an event and nothing more
+OWN = {ASK, PROPOSE, ACCEPT, BEAT}  # frames that speak of a number of their sender
+ANSWERS = {ANSWER, PROMISE, ENTRY, REFUSE, ACK, ECHO, WHERE}  # ... and of one of their receiver
+WITH_VALUE = {ACCEPT, LEARN, ENTRY}
+WITH_NUMBER = {ANSWER, REFUSE, ENTRY}  # another one, in `extra`
 # Where a frame carries the field that its header has no place of the same name for: see `message`.
 FIELDS = (
     "type", "sender", "now", "number", "yes", "mark", "promised", "instance", "accepted", "value", "high", "sent",
@@ -63,6 +66,7 @@ class Arrival:
     def __init__(self, log: "PaxosLog") -> None:
         self.log = log
         self.resend_at = [0] * (log.replicas + 1)
+        self.incarnations = [0] * (log.replicas + 1)  # the newest that spoke, by replica
 
     def feed(self, peer: int, channel: int, data: bytes) -> bool:
         """See `_api.Replica.feed_peer`."""
@@ -78,9 +82,9 @@ class Arrival:
                 if at + n > size:
                     break
                 frame = frame_decode(log.seed, link.input, at, n)
-                if frame.sender != peer:
+                if frame.sender != peer or not self._is_sound(peer, frame):
                     return False
-                if frame.incarnation == log.incarnation:
+                if self._counts(peer, frame):
                     self._on_frame(peer, frame, bytes(link.input[at : at + n]))
                 at += n
         except BadFrame:
@@ -88,12 +92,35 @@ class Arrival:
         del link.input[:at]
         return True
 
+    def _counts(self, peer: int, frame: Frame) -> bool:
+        """Does it come from this life of ours, and of its sender? What does not is as a frame that was lost."""
+        if frame.incarnation < self.incarnations[peer]:
+            return False
+        self.incarnations[peer] = frame.incarnation
+        return frame.type not in (ACK, ECHO) or frame.sent <= self.log.now  # a machine's clock begins anew
+
+    def _is_sound(self, peer: int, frame: Frame) -> bool:
+        """Can a replica of this cell have sent it? If not, nothing that comes this way can be trusted."""
+        type, log = frame.type, self.log
+        if type not in MESSAGE_OF:
+            return True
+        owner = peer if type in OWN else log.me if type in ANSWERS else 0
+        if owner and log.owner(frame.number) != owner or frame.instance > INSTANCE_MAX or frame.mark > INSTANCE_MAX:
+            return False
+        if not self._is_near(frame.number) or type in WITH_NUMBER and not self._is_near(frame.extra):
+            return False
+        if type in (ACCEPT, BEAT) and frame.extra > SPAN_US_MAX:
+            return False
+        return type not in WITH_VALUE or frame.instance > 0 and log.host.is_sound(frame.payload)
+
+    def _is_near(self, number: int) -> bool:
+        log = self.log
+        e, c = log.machines.election, log.machines.coordinator
+        known = max(log.acceptor.promised, e.seen, e.number, c.number)
+        return number >> 24 <= (known >> 24) + ROUNDS_AHEAD_MAX
+
     def _on_frame(self, peer: int, frame: Frame, data: bytes) -> None:
         type, log = frame.type, self.log
-        if type in (ACCEPT, LEARN, ENTRY) and len(frame.payload) < VALUE_BYTES:
-            raise BadFrame
-        if type in (ACCEPT, BEAT) and frame.extra > SPAN_US_MAX:
-            raise BadFrame
         if type in STEPPED:
             if type == ACCEPT and self._too_far(frame):
                 log.catchup.behind(peer, frame)  # as if the frame had been lost: disk or catch-up are not so far yet
@@ -113,8 +140,8 @@ class Arrival:
             log.catchup.on_fetch(peer, frame.instance)
         elif type == FETCHED:
             log.catchup.on_fetched(peer, frame)
-        else:
-            log.host.on_frame(peer, frame)
+        elif not log.host.on_frame(peer, frame):
+            raise BadFrame
 
     def _message(self, peer: int, frame: Frame) -> M.Message:
         return message(MESSAGE_OF[frame.type], peer, self.log.now, frame)

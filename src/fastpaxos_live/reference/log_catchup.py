@@ -5,7 +5,7 @@ were applied; learned ones are no votes.
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .limits import BATCH_BYTES, FETCH_BYTES
+from .limits import BATCH_BYTES, FETCH_BYTES, SERVED_MAX
 from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class CatchUp:
         log.send(peer, 1, log.frame(FETCH, instance=self.fetch_first))
 
     def on_fetch(self, peer: int, first: int) -> None:
+        if len(self.serving) >= SERVED_MAX:
+            return
         if not 0 < first <= self.log.applied:
             self._fetched(peer, first)
             return

@@ -7,6 +7,7 @@ reply is a hook in the batch that the outstanding ones are in, run when that bat
 from collections import deque
 
 from .db_apply import is_due, run, slot
+from .db_check import value_is_sound
 from .db_store import Store
 from .limits import (
     DISK_BYTES_HIGH,
@@ -485,8 +486,12 @@ class Replica:
             self.nudge_at = self.now + self.config["beat_us"] // 4
             self.log.tick(nudge=True)
 
-    def on_frame(self, peer: int, frame: Frame) -> None:
-        self.forwarding.on_frame(peer, frame)
+    def is_sound(self, value: bytes) -> bool:
+        """Can this value of a peer be applied?"""
+        return value_is_sound(self.seed, value)
+
+    def on_frame(self, peer: int, frame: Frame) -> bool:
+        return self.forwarding.on_frame(peer, frame)
 
     # --- peers
     def open_peer(self, peer: int, channel: int) -> None:

@@ -7,7 +7,7 @@ ends with it. What still waited for room in the channel was not done.
 
 from typing import TYPE_CHECKING
 
-from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX, REPLIES_BYTES_MAX
+from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX, REPLIES_BYTES_MAX, STREAMS_MAX
 from .log_frame import FORWARD, HANGUP, REPLIES, TAKEN, Frame
 from .log_machines import REIGN_IDLE
 from .replica_client import Client
@@ -133,9 +133,13 @@ class Forwarding:
             self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(HANGUP, extra=client.stream))
             client.forward_peer = 0
 
-    def on_frame(self, peer: int, frame: Frame) -> None:
-        """A frame of forwarding."""
+    def on_frame(self, peer: int, frame: Frame) -> bool:
+        """A frame of forwarding. False: no replica sends such a one."""
         if frame.type == FORWARD:
+            if frame.instance > len(frame.payload):  # a request takes more than a byte
+                return False
+            if frame.flags not in (2, 3) or frame.extra & 0xFFFFFFFF >= STREAMS_MAX:
+                return False
             self._on_forward(peer, frame)
         elif frame.type == REPLIES:
             self._on_replies(peer, frame)
@@ -146,9 +150,10 @@ class Forwarding:
         elif frame.type == TAKEN:
             client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
             if client is not None and client.stream == frame.extra:
-                client.taken = max(client.taken, frame.sent)
+                client.taken = max(client.taken, min(frame.sent, client.shipped))
                 if client.full:
                     self.replica.queue(client)
+        return True
 
     def _on_forward(self, peer: int, frame: Frame) -> None:
         # A stream begins with request 0 and has no gaps; what came twice is ignored.
