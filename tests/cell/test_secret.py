@@ -75,7 +75,7 @@ def test_the_secret_is_seen_nowhere(tmp_path: Path) -> None:
             with cell.client(i) as client:
                 for command in ("INFO everything", "CONFIG GET *", "CLUSTER NODES", "CLIENT LIST"):
                     shown.append(str(client.execute_command(*command.split())))
-            port = cell._admin_ports[i]
+            port = cell.admin_ports[i]
             for page in ("status", "profile"):
                 with urllib.request.urlopen(f"http://{HOST}:{port}/{page}", timeout=60) as answer:
                     shown.append(answer.read().decode())
