@@ -70,7 +70,7 @@ class Node:
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
         self.stalled_until = 0
         self.began_at = 0  # the turn under way, or the last one
-        self.broke_at = -1  # the last time that a connection for forwarding went away
+        self.broke_at = -1  # the last time that a connection for forwarding went away, or another one came
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self.slow = world.plan.slow[id - 1] if world.plan.slow else 1
@@ -480,6 +480,7 @@ class Node:
             peer = conn.other(self.id)
             self._event(t.OPEN_PEER, peer, conn.channel)
             self.peers[peer, conn.channel] = conn
+            self.broke_at = self.world.now if conn.channel else self.broke_at  # whatever was there before
             self.core.open_peer(peer, conn.channel)
 
     def _on_feed_peer(self, conn: Connection, data: bytes, damaged: bool) -> None:
