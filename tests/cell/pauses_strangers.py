@@ -19,7 +19,7 @@ from fastpaxos_live.testing import HOST, Cell, request
 GONE_S = 1.0  # after which nothing is left of a client that is gone
 LIVING = ("01", "08")  # states of a server's side in /proc/net/tcp: established, and closed by the client alone
 BIG_BYTES, BIG_READS = 1 << 20, 200
-MANY, MOST, RARELY = 50_000, 850_000, 0.2  # arguments; the most take 9 MB, which is not asked each time
+MANY, MOST, RARELY = 50_000, 850_000, 0.5  # arguments; the most take 12 MB, which is not asked each time
 CELL_ID = 4711  # of the kit's cells: strangers may know it
 IDLE_MAX = 100  # sockets that stay open and say nothing, at each port
 
@@ -46,7 +46,7 @@ def states() -> Iterator[tuple[str, bytes]]:
     yield "in the middle of a request", write[: len(write) // 2]
     yield "in the middle of many arguments", b"*%d\r\n$3\r\nDEL\r\n" % MANY + b"$1\r\nx\r\n" * (MANY // 2)
     if random.random() < RARELY:
-        yield "before the last of many arguments", b"*%d\r\n$3\r\nDEL\r\n" % (MOST + 2) + b"$5\r\nxxxxx\r\n" * MOST
+        yield "before the last of many arguments", b"*%d\r\n$3\r\nDEL\r\n" % (MOST + 2) + b"$8\r\nxxxxxxxx\r\n" * MOST
     yield "with writes under way", write * 32
     yield "in calls", request(b"CONFIG", b"GET", b"*") * 64
     yield "full", request(b"SET", b"big", b"x" * BIG_BYTES) + request(b"GET", b"big") * BIG_READS
