@@ -5,6 +5,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
+from urllib.request import urlopen
 
 import pytest
 
@@ -83,6 +84,48 @@ def test_a_malformed_request_is_a_protocol_error(port: int, garbage: bytes) -> N
             return
         assert connection.reply().startswith(b"-ERR Protocol error")
         assert connection.is_closed()
+
+
+HOSTILE = [
+    request(b"CONFIG", b"GET", b"*" * 30 + b"x"),
+    request(b"CONFIG", b"GET", b"*a" * 50_000 + b"x"),
+    request(b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", b"*[a-z]" * 40 + b"9"),
+    request(b"COMMAND", b"INFO", *[b"get"] * 20_000),
+    request(b"COMMAND", b"DOCS", *[b"client"] * 200),
+    request(b"CLIENT", b"SETNAME", b"x" * VALUE_BYTES_MAX),
+    request(*[b"PING"] * 10_000),
+    request(b"DEL", *[b"%08d" % n for n in range(800_000)]),
+    request(b"MSET", *[b"x" * 70] * 120_000),
+    request(b"SELECT", b"9" * 60_000),
+]
+
+
+@pytest.mark.parametrize("where", ["master", "follower"])
+def test_each_hostile_request_gets_one_answer(cell: Cell, port: int, where: str) -> None:
+    follower = next(i for i in cell.ids if cell.ports[i] != port)
+    with Connection(port if where == "master" else cell.ports[follower]) as connection:
+        for hostile in HOSTILE:
+            connection.send(hostile + request(b"ECHO", b"and on"))
+            while (reply := connection.reply()) != b"and on":
+                assert reply
+    cell.check_alive()
+
+
+HELLO_OF_TLS = bytes.fromhex("16030100c8010000c40303") + bytes(range(190))
+
+
+def test_idle_and_strange_connections_to_all_ports(cell: Cell, port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for i in cell.ids:
+            for other in (cell.ports[i], cell.peer_ports[i], cell.admin_ports[i]):
+                for n in range(50):
+                    connection = stack.enter_context(Connection(other))
+                    with contextlib.suppress(ConnectionError):
+                        connection.send([b"", b"*", b"GET / HTTP/1.1\r\n", HELLO_OF_TLS][n % 4])
+        for i in cell.ids:
+            with urlopen(f"http://127.0.0.1:{cell.admin_ports[i]}/status", timeout=30) as reply:
+                assert reply.status == 200
+        cell.wait_ready()
 
 
 def test_binary_garbage_gets_an_answer_or_a_closed_connection(port: int) -> None:
