@@ -152,6 +152,29 @@ def test_it_calls_again_when_a_connection_is_lost() -> None:
     assert run(test) == []
 
 
+def test_no_trouble_of_its_own_ends_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    troubles = [RuntimeError("can't start new thread"), MemoryError()]
+
+    async def test() -> None:
+        places = addresses(2)
+        loop = asyncio.get_running_loop()
+        getaddrinfo = loop.getaddrinfo
+
+        async def short(*args: Any, **more: Any) -> Any:
+            if troubles:
+                raise troubles.pop()
+            return await getaddrinfo(*args, **more)
+
+        monkeypatch.setattr(loop, "getaddrinfo", short)
+        nodes = [Node(own, places, NAMES[:2]) for own in (1, 2)]
+        await until(lambda: all(nodes[0].count(2, channel) for channel in range(CHANNELS)))
+        for node in nodes:
+            await node.close()
+
+    reasons = {line["reason"] for line in run(test)}
+    assert reasons >= {"MemoryError()"}
+
+
 def test_it_calls_until_the_other_is_there_and_complains_once() -> None:
     async def test() -> None:
         places = addresses(2)

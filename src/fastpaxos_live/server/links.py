@@ -109,6 +109,8 @@ class Links:
                 self._complain(place, error_text(error))
             except Refused as error:
                 self._complain(place, str(error))
+            except Exception as error:  # for want of a thread or of memory, say: it is not given up for that
+                self._complain(place, repr(error))
             else:
                 self._complaints = {each for each in self._complaints if each[0] != place}
                 event = self._lost[peer, channel] = asyncio.Event()
