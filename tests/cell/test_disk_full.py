@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from fastpaxos_live.testing import Cell, Connection, wait_until
+from fastpaxos_live.testing import Cell, Connection, request, wait_until
 
 SEGMENT_BYTES = 1 << 17
 VALUE_BYTES = 5000
@@ -86,6 +86,25 @@ def test_full_disks(tmp_path: Path, preload: Callable[[str], Path], core: str) -
         with cell.client(cell.wait_ready()) as client:
             assert {key: client.get(key) for key in said} == said
             assert client.get("after") == b"1"
+
+
+def test_a_write_that_nobody_could_refuse_waits(tmp_path: Path, preload: Callable[[str], Path], core: str) -> None:
+    """It needs files that can't be made, which shows only when it is on its way to the disk."""
+    with full_cell(tmp_path, preload("lack_room"), core, 1) as (cell, full):
+        full.set("ENOSPC")
+        with Connection(cell.ports[1]) as client, Connection(cell.ports[1]) as other:
+            client.send(request(b"SET", b"large", b"x" * (3 * SEGMENT_BYTES)))
+            wait_until(lambda: disk_full(cell, 1), "a full disk")
+            assert other.ask(b"SET", b"small", b"1").startswith(b"-ERR disk full")
+            full.clear()
+            assert client.reply() == b"+OK"
+            wait_until(lambda: not disk_full(cell, 1), "room")
+            assert other.ask(b"SET", b"small", b"1") == b"+OK"
+        cell.kill(1)
+        cell.start(1)
+        cell.wait_ready()
+        with Connection(cell.ports[1]) as client:
+            assert client.ask(b"STRLEN", b"large") == b":%d" % (3 * SEGMENT_BYTES)
 
 
 def test_an_error_is_no_want_of_room(tmp_path: Path, preload: Callable[[str], Path], core: str) -> None:
