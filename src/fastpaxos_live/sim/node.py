@@ -266,8 +266,8 @@ class Node:
         world, plan, own = self.world, self.world.plan, self.settings
         percent = own.lease_percent
         return Config(
-            cell_id=world.cell_id, replica=self.id, replicas=plan.replicas, incarnation=incarnation,
-            seed=world.random.getrandbits(64),
+            cell_id=world.cell_id, hash_seed=world.hash_seed, replica=self.id, replicas=plan.replicas,
+            incarnation=incarnation, seed=world.random.getrandbits(64),
             clients=[f"10.0.0.{id}:{7000 + id}" for id in range(1, plan.replicas + 1)],
             lease_us=self.lease_us, lease_master_us=self.lease_master_us,
             beat_us=plan.beat_us * percent // 100, boost_us=plan.boost_us, election_us=plan.election_us,

@@ -384,7 +384,7 @@ def hang_plan(random: Random) -> Plan:
     plan = polite_plan(random)
     return replace(
         plan, disk_us=(200, 2000), delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, corrupt=0.0,
-        turn_us=(0, 20), boost_us=600_000_000, faults={"disk_hang": 1_500_000},
+        turn_us=(0, 20), boost_us=600_000_000, eager=0.5, seated=0.7, unanswered=24, faults={"disk_hang": 1_500_000},
     )  # fmt: skip
 
 

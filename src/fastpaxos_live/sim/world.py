@@ -89,6 +89,7 @@ class World:
         self.trace = Trace(show, rows)
         self.check = CellCheck(self.plan.replicas, lambda master, sent: self.nodes[master].relies_us(sent))
         self.cell_id = self.random.getrandbits(64) | 1
+        self.hash_seed = Random(f"{seed} hash").getrandbits(64)
         self._events: list[tuple[int, int, Callable, tuple]] = []
         self._sequence = count()  # events of one time are called in the order in which they were arranged
         self.network = Network(self, self.plan.replicas)
