@@ -445,6 +445,15 @@ def test_a_promise_while_a_master_may_rely_on_an_answer(kind):
     cell.sent(1, [frame(PROMISE, second)], boot_us=20)
 
 
+@pytest.mark.parametrize("kind", [ECHO, ACK])
+def test_a_grant_that_a_new_life_would_not_know(kind):
+    cell = CellCheck(3, exceeds=lambda replica, master, sent: (replica, master) == (1, 2))
+    cell.sent(1, [frame(kind, 1 << 24 | 3 << 16, sent=40)], boot_us=10)
+    cell.sent(1, [frame(kind, 2 << 24 | 2 << 16)], boot_us=10)  # nothing that could be relied on
+    with pytest.raises(Violation, match="replica 1 grants replica 2 a longer lease"):
+        cell.sent(1, [frame(kind, 2 << 24 | 2 << 16, sent=50)], boot_us=20)
+
+
 def test_a_promise_to_the_master_that_relies_on_it():
     number = 2 << 24 | 2 << 16
     cell = CellCheck(3, lambda master, sent: 100)

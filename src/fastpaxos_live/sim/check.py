@@ -8,7 +8,7 @@
  5. The epoch never goes back. One mastership has one epoch, and no other has the same.
  6. After a start nobody is promised anything for one lease, but what was promised before. And nobody but a master is
     promised anything while that master may still rely on an answer of this replica, of this life or an earlier one.
- 7. Promises, also the candidate's own, and acknowledgements are told when they are durable.
+ 7. What a master may rely on is no longer than what a new life of the replica would be silent for. Promises, also the candidate's own, and acknowledgements are told when they are durable.
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
 """
@@ -58,9 +58,15 @@ class ReplicaView:
 class CellCheck:
     """The invariants of one cell. Every method raises Violation."""
 
-    def __init__(self, replicas: int, relies: Callable[[int, int], int] = lambda master, sent: 0) -> None:
-        """`relies`: for how long still (us) a master may rely on an answer to what it sent at that time of its own."""
+    def __init__(
+        self, replicas: int, relies: Callable[[int, int], int] = lambda master, sent: 0,
+        exceeds: Callable[[int, int, int], bool] | None = None,
+    ) -> None:
+        """`relies`: for how long still (us) a master may rely on an answer to what it sent at that time of its own.
+        `exceeds`: is what a replica grants a master longer than what the replica's disk knows?
+        """
         self.relies = relies
+        self.exceeds = exceeds
         self.views = [ReplicaView() for _ in range(replicas + 1)]
         self.values: dict[int, int] = {}  # instance -> checksum of the value applied there
         self.applied_at: list[int] = []  # true time of that, from instance 1 on: whoever was first
@@ -162,7 +168,7 @@ class CellCheck:
             if (kind == ACCEPT or kind == BEAT) and number > view.leads:
                 view.led, view.leads = view.leads, number
             if kind == ECHO:
-                self._grants(view, number, fields[8])
+                self._grants(replica, number, fields[8])
             elif kind == ACCEPT:
                 self._proposes(replica, number, fields[6])
             elif kind == ENTRY:
@@ -176,7 +182,7 @@ class CellCheck:
                     )
                 told = max(told, number)
                 if kind == ACK:
-                    self._grants(view, number, fields[8])
+                    self._grants(replica, number, fields[8])
                 if kind == PROMISE:
                     self._promises(replica, fields, shown, boot_us)
                     shown = {}
@@ -189,11 +195,15 @@ class CellCheck:
             view.told = told
             view.seen = ()  # look again
 
-    @staticmethod
-    def _grants(view: ReplicaView, number: int, sent: int) -> None:
+    def _grants(self, replica: int, number: int, sent: int) -> None:
         master = number >> 16 & 0xFF  # whose number it is
-        if sent > view.granted.get(master, 0):
-            view.granted[master] = sent
+        granted = self.views[replica].granted
+        if sent > granted.get(master, 0):
+            granted[master] = sent
+            if self.exceeds is not None and self.exceeds(replica, master, sent):
+                raise Violation(
+                    f"replica {replica} grants replica {master} a longer lease than it would be silent for after a start"
+                )
 
     def _is_kept(self, replica: int, number: int) -> None:
         if number > self.views[replica].kept:

@@ -185,10 +185,14 @@ class Node:
         """As this replica relies on it."""
         return self.world.plan.lease_master_us * self.settings.lease_percent // 100
 
+    def is_of_this_life(self, sent: int) -> bool:
+        """Does it run, and had it started at that time of its own clock?"""
+        return self.core is not None and self.started <= sent <= self.boot_us()
+
     def relies_us(self, sent: int) -> int:
         """For how long still (true us) it may rely on an answer to what it sent at `sent` by its own clock."""
-        if self.core is None or not self.started <= sent <= self.boot_us():
-            return 0  # sent in an earlier life
+        if not self.is_of_this_life(sent):
+            return 0
         return self.true_us(sent + self.lease_master_us) - self.world.now
 
     def _change_settings(self) -> None:
@@ -632,11 +636,16 @@ class Node:
             )
         self.writing = position, data, must_sync
         self.writing_since = world.now
+        world.after(self._disk_takes(), self._written, self.boots)
+
+    def _disk_takes(self) -> int:
+        # For one write (us).
+        world = self.world
         low, high = world.plan.disk_us
-        delay = self.slow * (low + int(world.random.random() * (high - low)))
+        time = self.slow * (low + int(world.random.random() * (high - low)))
         if world.now < self.disk_slow_until:
-            delay += int(world.random.random() * 1_000_000)
-        world.after(delay, self._written, self.boots)
+            time += int(world.random.random() * 1_000_000)
+        return time
 
     def _written(self, boots: int) -> None:
         if boots != self.boots or self.writing is None:
@@ -696,7 +705,7 @@ class Node:
 
     def _write_span(self, span: int) -> None:
         self.keeping = True
-        self.world.after(self.slow * self.world.plan.disk_us[1], self._keep_span, self.boots, span)
+        self.world.after(self._disk_takes(), self._keep_span, self.boots, span)
 
     def _keep_span(self, boots: int, span: int) -> None:
         if boots != self.boots or self.core is None:

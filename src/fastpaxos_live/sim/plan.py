@@ -405,7 +405,9 @@ def large_plan(random: Random) -> Plan:
 def mixed_plan(random: Random) -> Plan:
     """As `relay_plan`, with settings that differ and change at restarts."""
     plan = replace(_differ(random, relay_plan(random)), changes=0.5)
-    return replace(plan, faults={"relay": 100_000, "crash": 500_000, "quick_restart": 500_000})
+    return replace(
+        plan, faults={"relay": 100_000, "crash": 300_000, "quick_restart": 300_000, "slow_disk": 500_000},
+    )  # fmt: skip
 
 
 def clocks_plan(random: Random) -> Plan:
@@ -423,8 +425,8 @@ def crowd_plan(random: Random) -> Plan:
     replicas = random.choice((7, 9))
     return replace(
         relay_plan(random), replicas=replicas, clients=3, readers=1, think_us=20_000, lossy=True, repeat=0.5, loss=0.02,
-        slow=_draw_slow(random, replicas), drift_ppm=(0,) * replicas, wall_offset_ms=(0,) * replicas,
-        faults={"relay": 200_000, "crash": 500_000, "disk_hang": 1_000_000},
+        slow=_draw_slow(random, replicas), drift_ppm=(0,) * replicas,
+        wall_offset_ms=_draw_wrong(random, (0,) * replicas), faults={"relay": 200_000, "crash": 500_000, "disk_hang": 1_000_000},
     )  # fmt: skip
 
 

@@ -18,6 +18,9 @@ PLAN_OF = {
     "a boost counts a promise without its entries": "usurp",
     "a refused propose raises the refuser": "aimed",
     "a promise in the log is forgotten": "restart",
+    "a grant ignores the span": "mixed",
+    "the silence follows the new setting": "mixed",
+    "a longer span is granted before it is durable": "mixed",
 }
 
 AROUND = (
@@ -87,6 +90,22 @@ AROUND = (
         "        if client.batch is not None:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
         "        if False:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
         "relay",
+    ),
+    # The time in force
+    Mutant(
+        "believe the higher clock of two", "replica_clock",
+        "agreed = sorted(walls, reverse=True)[quorum - 1]", "agreed = sorted(walls)[len(walls) // 2]",
+        "clocks",
+    ),
+    Mutant(
+        "begin at the own clock, whatever the others say", "replica_clock",
+        "wall if wall <= agreed else min(wall, agreed + CLOCK_BOUND_MS)", "wall",
+        "clocks",
+    ),
+    Mutant(
+        "count a clock for each time that a promise arrives", "log_paxos",
+        "self.walls[m.sender] = at_hand.wall", "self.walls[len(self.walls)] = at_hand.wall",
+        "crowd",
     ),
     # The log around the machines
     Mutant(

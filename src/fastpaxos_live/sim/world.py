@@ -87,7 +87,9 @@ class World:
         self.history: list[Request] = []
         self.written: list[list[bytes]] = [[] for _ in range(self.plan.replicas + 1)]  # by id: groups for the disk
         self.trace = Trace(show, rows)
-        self.check = CellCheck(self.plan.replicas, lambda master, sent: self.nodes[master].relies_us(sent))
+        self.check = CellCheck(
+            self.plan.replicas, lambda master, sent: self.nodes[master].relies_us(sent),
+            self._exceeds if self.plan.lease_percent or self.plan.changes else None)
         self.cell_id = self.random.getrandbits(64) | 1
         self.hash_seed = Random(f"{seed} hash").getrandbits(64)
         self._events: list[tuple[int, int, Callable, tuple]] = []
@@ -122,6 +124,10 @@ class World:
             self.now, _, call, arguments = heappop(events)
             call(*arguments)
         self.now = until
+
+    def _exceeds(self, replica: int, master: int, sent: int) -> bool:
+        node = self.nodes[master]
+        return node.is_of_this_life(sent) and node.lease_us > self.nodes[replica].data_dir.meta.lease_us
 
     def count_election(self, replica: int) -> None:
         """A replica began to serve."""
