@@ -33,6 +33,8 @@ class Cell:
         self.cut: set[tuple[int, int, int]] = set()  # nothing gets from the first to the second on that channel
         self.stuck: set[tuple[int, int, int]] = set()  # ... and it stays where it was written
         self.hanging: set[int] = set()  # these disks write nothing
+        self.delay_us = 0  # of everything between replicas
+        self._travelling: list[tuple[int, int, int, int, bytes]] = []  # when it arrives, and as in `frames`
         self.frames: list[tuple[int, int, int, bytes]] = []  # what arrived: from, to, channel, bytes
         self.wall_ms = dict.fromkeys(self.ids, WALL_MS)
         self._writes: dict[int, int] = {}
@@ -57,6 +59,8 @@ class Cell:
         for id in self.ids:
             if id not in self.down:
                 self._send(id)
+        while self._travelling and self._travelling[0][0] <= self.now:
+            self._arrive(*self._travelling.pop(0)[1:])
 
     def _turn(self, id: int) -> None:
         replica = self.replicas[id]
@@ -73,12 +77,14 @@ class Cell:
         for peer, channel in replica.drain_peers():
             if (id, peer, channel) in self.stuck:
                 continue
-            data = replica.drain_peer(peer, channel)
-            if peer in self.down or (id, peer, channel) in self.cut:
-                continue
-            self.frames.append((id, peer, channel, data))
-            self.replicas[peer].clock(self.now, self._wall(peer))
-            assert self.replicas[peer].feed_peer(id, channel, data), f"{peer} refused what {id} sent"
+            self._travelling.append((self.now + self.delay_us, id, peer, channel, replica.drain_peer(peer, channel)))
+
+    def _arrive(self, id: int, peer: int, channel: int, data: bytes) -> None:
+        if peer in self.down or (id, peer, channel) in self.cut:
+            return
+        self.frames.append((id, peer, channel, data))
+        self.replicas[peer].clock(self.now, self._wall(peer))
+        assert self.replicas[peer].feed_peer(id, channel, data), f"{peer} refused what {id} sent"
 
     def run(self, ms: int) -> None:
         for _ in range(ms):

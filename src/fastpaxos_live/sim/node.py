@@ -158,7 +158,7 @@ class Node:
         found = self._recover()
         if found is None:
             self.disk.release()
-            world.check.views[self.id].begin(0)
+            world.check.ended(self.id)
             return
         if found.tail != "clean":
             world.count("tail_" + found.tail)
@@ -168,10 +168,9 @@ class Node:
         world.trace.event(world.now, self.id, t.START, found.position, boot)
         core.trace_rows(world.trace.with_rows)
         core.start(boot, wall)
-        view = world.check.views[self.id]
-        view.quiet_until = boot + self.data_dir.meta.lease_us
+        world.check.views[self.id].quiet_until = boot + self.data_dir.meta.lease_us
         self._look(boot)
-        view.recovered = view.promised
+        world.check.begun(self.id)
         world.network.start(self.id)
         self._schedule_now()
 
@@ -330,7 +329,7 @@ class Node:
         self.core = None
         self.serving = False
         self.dying = None
-        world.check.views[self.id].begin(0)
+        world.check.ended(self.id)
         links = list(self.links.values())
         links += [item[1] for item in self.received + self.inbox if item[0] == "open_client"]
         self._reset()

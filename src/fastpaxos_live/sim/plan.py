@@ -426,7 +426,8 @@ def crowd_plan(random: Random) -> Plan:
     return replace(
         relay_plan(random), replicas=replicas, clients=3, readers=1, think_us=20_000, lossy=True, repeat=0.5, loss=0.02,
         slow=_draw_slow(random, replicas), drift_ppm=(0,) * replicas,
-        wall_offset_ms=_draw_wrong(random, (0,) * replicas), faults={"relay": 200_000, "crash": 500_000, "disk_hang": 1_000_000},
+        wall_offset_ms=_draw_wrong(random, (0,) * replicas),
+        faults={"relay": 200_000, "crash": 500_000, "disk_hang": 1_000_000},
     )  # fmt: skip
 
 

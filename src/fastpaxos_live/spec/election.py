@@ -10,6 +10,7 @@ class Election:
     source: Replica                        # ... and one that has it
     pause: Time                            # nothing is tried before
     deadline: Time                         # answers are awaited until then
+    slower: Time                           # so much longer than a heartbeat's time, after attempts in vain
 
     def busy(e): return own.coordinator.state != "idle" or own.reign.state != "idle"
     def granted(e): return own.acceptor.until if own.acceptor.master != me else 0
@@ -26,7 +27,7 @@ class Election:
     def suspect(e: "resting", m: Tick):    # no grant is live, and a random time longer
         when(not e.busy(), m.now >= max(e.pause, own.acceptor.quiet, e.granted()) + m.jitter)
         e.number = above(max(e.seen, own.acceptor.promised, e.number))
-        e.votes, e.target, e.deadline = NOBODY, 0, m.now + BEAT
+        e.votes, e.target, e.deadline = NOBODY, 0, m.now + BEAT + e.slower
         become("asking")
         send(ALL, Ask(e.number))
     def answered(e: "asking", m: Answer):
@@ -47,9 +48,11 @@ class Election:
         e.seen = max(e.seen, m.promised)
     def elsewhere(e: "asking", m: Followed):
         when(e.granted() > m.now)
+        e.slower = 0
         e.rest(m)
-    def vain(e: "asking", m: Tick):
+    def vain(e: "asking", m: Tick):        # perhaps the answers are on their way
         when(m.now >= e.deadline)
+        e.slower = min(LEASE, e.slower + e.slower + BEAT)
         e.rest(m)
     def lost(e, m: Lost): e.rest(m)
     ignore(Tick, Followed)
