@@ -40,3 +40,4 @@ class Plan(StrEnum):
     CROWD = "crowd"
     EAGER = "eager"
     BULK = "bulk"
+    CHOKE = "choke"

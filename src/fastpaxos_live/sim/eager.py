@@ -85,9 +85,11 @@ class EagerClient(Client):
         self._watch()
 
     def _draw(self) -> Request:
-        plan, random = self.world.plan, self.world.random
-        if plan.long_keys and random.random() < plan.long_keys:
-            return self._request(Kind.EXISTS, (self.long_key,))
+        # Long requests only where others pile up: those are to meet, and they cost much.
+        world = self.world
+        if self.long_key and self.asked and world.now > self.asked[0].asked + world.plan.lease_us // 2:
+            if world.random.random() < world.plan.long_keys:
+                return self._request(Kind.EXISTS, (self.long_key,))
         return super()._draw()
 
     def _several(self) -> list[int]:

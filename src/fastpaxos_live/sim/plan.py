@@ -99,7 +99,7 @@ class Plan:
     arrival_us: int = 20_000  # mean time between two bunches of an eager client's requests
     unanswered: int = 64  # requests that it has open, at most
     patience_us: int = 60_000_000  # how long it stays with a connection that owes it a reply, while faults happen
-    long_keys: float = 0.0  # share of its requests that ask for a key as long as may be, which nobody has
+    long_keys: float = 0.0  # of what it asks behind a late reply, share that is a key as long as may be; nobody has it
     seated: float = 0.0  # share of the eager clients that have a place: the master, elsewhere, or as they are told
     resp3: float = 0.0  # share of all clients that speak RESP3
     slow_readers: float = 0.0  # share of all clients that take their replies late
@@ -446,16 +446,22 @@ def eager_plan(random: Random) -> Plan:
 
 
 def bulk_plan(random: Random) -> Plan:
-    """As `eager_plan`, with so much between the master and the replica where most clients are that one frame, or the
-    whole channel, could not hold it: replies of many large values, or requests with long keys, which nobody has.
-    """
-    long_keys = random.random() < 0.5
+    """As `eager_plan`, with large values that are read by many at once: more replies than go into one frame."""
     return replace(
-        eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, slow_readers=0.0,
-        readers=0 if long_keys else 2, clients=14 if long_keys else 5, pipeline=2 if long_keys else 8, keys=8,
-        arrival_us=400_000, long_keys=0.2 if long_keys else 0.0, value_bytes=40 if long_keys else 200_000,
-        batch_bytes=1 << 20, segment_bytes=1 << 20, value_bytes_max=8 << 20, write_timeout_us=4_000_000,
-        faults={"pause": 300_000, "stall": 300_000},
+        eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, slow_readers=0.0, readers=2, clients=5,
+        keys=8, arrival_us=400_000, value_bytes=200_000, batch_bytes=1 << 20, segment_bytes=1 << 20,
+        write_timeout_us=4_000_000, faults={"pause": 300_000, "stall": 300_000},
+    )  # fmt: skip
+
+
+def choke_plan(random: Random) -> Plan:
+    """As `eager_plan`, with requests so long that three of them fill the channel to the master: they ask for keys that
+    nobody has, so that nothing of it is written.
+    """
+    return replace(
+        eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, slow_readers=0.0, readers=0, clients=10,
+        pipeline=2, arrival_us=150_000, long_keys=0.4, value_bytes=0, value_bytes_max=16 << 20,
+        write_timeout_us=4_000_000, faults={"pause": 1_000_000, "relay": 1_000_000},
     )  # fmt: skip
 
 
@@ -463,5 +469,5 @@ PLANS = {
     "swarm": draw_plan, "polite": polite_plan, "relay": relay_plan, "lossy": lossy_plan, "restart": restart_plan,
     "boost": boost_plan, "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
     "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan,
-    "clocks": clocks_plan, "crowd": crowd_plan, "eager": eager_plan, "bulk": bulk_plan,
+    "clocks": clocks_plan, "crowd": crowd_plan, "eager": eager_plan, "bulk": bulk_plan, "choke": choke_plan,
 }  # fmt: skip

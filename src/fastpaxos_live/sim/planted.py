@@ -197,7 +197,7 @@ AROUND = (
         "call unknown what found the channel full", "replica_forward",
         "            client.posted = True\n            self.posts.append(client)\n",
         "            self.replica.replies.lose(client, CHANGED)\n",
-        "bulk",
+        "choke",
     ),
     Mutant(
         "stay bound to the master before", "replica_forward",
