@@ -381,10 +381,15 @@ def usurp_plan(random: Random) -> Plan:
 
 
 def hang_plan(random: Random) -> Plan:
-    """Disks hang, one after the other, that of the master mostly, and hardly anything else goes wrong."""
+    """Disks hang, one after the other, that of the master mostly, and hardly anything else goes wrong. Some hang for
+    longer than any request may wait, with clients that stay.
+    """
     plan = polite_plan(random)
+    bound, (lease, lease_master, beat, election) = drift_bound_ppm(*LEASES[0][:2]), LEASES[0]
     return replace(
-        plan, disk_us=(200, 2000), delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, corrupt=0.0,
+        plan, lease_us=lease, lease_master_us=lease_master, beat_us=beat, election_us=election, wait_master_us=lease,
+        write_timeout_us=random.choice((2 * lease, 4 * lease)), drift_ppm=_draw_drift(random, plan.replicas, bound),
+        disk_us=(200, 2000), delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, corrupt=0.0,
         turn_us=(0, 20), boost_us=600_000_000, eager=0.5, seated=0.7, unanswered=24, faults={"disk_hang": 1_500_000},
     )  # fmt: skip
 

@@ -91,6 +91,28 @@ AROUND = (
         "        if False:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
         "relay",
     ),
+    # Disks that hang
+    Mutant(
+        "let the open batch wait without an end", "replica_replies",
+        "if replica.open.hooks and replica.now - replica.open.opened_us > limit:", "if False:",
+        "hang",
+    ),
+    Mutant(
+        "let what is in flight wait without an end", "replica_replies",
+        "if replica.now - replica.flights[instance].sealed_us > limit:", "if False:",
+        "hang",
+    ),
+    # What may differ between replicas, and what may not
+    Mutant(
+        "forget at a start what earlier lives granted", "log_paxos",
+        'silence=max(config["lease_us"], config.get("silence_us", 0))', 'silence=config["lease_us"]',
+        "mixed",
+    ),
+    Mutant(
+        "seed the table's hash at each replica alone", "replica",
+        'Store(config.get("hash_seed", self.seed))', 'Store(config["seed"])',
+        "relay",
+    ),
     # The time in force
     Mutant(
         "believe the higher clock of two", "replica_clock",

@@ -249,7 +249,7 @@ def disk_hang(o: Occasion) -> str:
     nodes = o.nodes()
     o.random.shuffle(nodes)
     nodes = [o.target()] if who == "one" else nodes[: plan.replicas // 2 + 1] if who == "majority" else nodes
-    time = o.random.choice((o.leases(0.5, 4), o.leases(4, 30), plan.write_timeout_us + o.leases(2, 10)))
+    time = o.random.choice((o.leases(0.5, 4), o.leases(4, 30), plan.answer_us + o.leases(2, 10)))
     until = min(world.now + time, world.heal_at)
     for node in nodes:
         node.hang_disk(until)
