@@ -56,6 +56,7 @@ class Status(TypedDict):
     promised: int
     elections: int  # times this replica became serving master
     clock_refused_ms: int  # so far ahead was a clock that was not believed, when this replica last became master
+    disk_stalled_ms: int  # so long the disk has not answered, if that is too long; else 0
 
 
 class Replica(Protocol):

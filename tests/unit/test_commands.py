@@ -274,6 +274,7 @@ STATUS: Status = {
     "promised": 7,
     "elections": 1,
     "clock_refused_ms": 0,
+    "disk_stalled_ms": 0,
 }
 
 

@@ -1,10 +1,10 @@
 """What the protocol owes where clocks, settings, disks or frames are not as they should be, on both cores."""
 
 import pytest
-from tests.hand import BEAT_US, CELL_ID, LEASE_US, WALL_MS, Cell
+from tests.hand import BEAT_US, CELL_ID, CLIENT, LEASE_US, WALL_MS, Cell
 
 from fastpaxos_live.reference.limits import SPAN_US_MAX
-from fastpaxos_live.reference.log_frame import BEAT, ECHO, PROMISE, frame_encode
+from fastpaxos_live.reference.log_frame import ANSWER, ASK, BEAT, ECHO, PROMISE, PROPOSE, REFUSE, frame_encode
 
 YEAR_MS = 365 * 86_400_000
 
@@ -211,3 +211,85 @@ def test_a_lease_beyond_every_setting_is_no_frame(core: str) -> None:
     beat = {"number": number, "sent": 1}
     assert cell.replicas[1].feed_peer(2, 0, frame_encode(CELL_ID, BEAT, 2, 1, **beat, extra=SPAN_US_MAX))
     assert not cell.replicas[1].feed_peer(2, 0, frame_encode(CELL_ID, BEAT, 2, 1, **beat, extra=SPAN_US_MAX + 1))
+
+
+# --- disks that hang
+
+STALL_US = 4 * LEASE_US  # of these leases it is more than a second
+
+
+def stalled(cell: Cell, me: int) -> int:
+    return cell.replicas[me].status()["disk_stalled_ms"]
+
+
+def test_a_master_whose_disk_hangs_gives_up_when_others_go_on(core: str) -> None:
+    cell = founded(core, long=())
+    cell.held = {1}
+    for _ in range(3):  # the others are a majority, and commit them
+        assert cell.ask(1, b"SET key value") == b"+OK\r\n"
+    assert cell.serving() == [1]
+    then = cell.master(2, 3)
+    assert stalled(cell, 1) >= STALL_US // 1000
+    assert stalled(cell, then) == 0
+    assert cell.rows(1, "reign.hung") == 1
+    assert cell.ask(then, b"SET key other") == b"+OK\r\n"
+    cell.run(2 * STALL_US)
+    assert cell.serving() == [then]
+    assert cell.rows(1, "election.suspect") == 1  # once, when the cell began
+    cell.held = set()
+    cell.run(LEASE_US)
+    assert stalled(cell, 1) == 0
+    cell.stop(then)
+    cell.master(*cell.others(then))  # it is one of the majority again
+
+
+def test_a_master_stays_when_the_others_disks_hang(core: str) -> None:
+    """Nobody could do more than it, and its reads need no disk."""
+    cell = founded(core, long=())
+    assert cell.ask(1, b"SET key value") == b"+OK\r\n"
+    cell.held = {2, 3}
+    cell.feed_client(1, b"SET other value")
+    cell.run(3 * STALL_US)
+    assert cell.serving() == [1]
+    assert stalled(cell, 2) and stalled(cell, 3) and not stalled(cell, 1)
+    cell.replicas[1].open_client(CLIENT + 1)
+    cell.replicas[1].feed_client(CLIENT + 1, b"GET key\r\n")
+    cell.step()
+    assert cell.rows(1, "reign.hung") == 0
+
+
+def test_a_master_stays_when_all_disks_hang(core: str) -> None:
+    cell = founded(core, long=())
+    cell.held = {1, 2, 3}
+    cell.feed_client(1, b"SET key value")
+    cell.run(3 * STALL_US)
+    assert cell.serving() == [1]
+    cell.held = set()
+    cell.until(lambda: cell.get(1, b"key") == b"value")
+    assert cell.serving() == [1]
+
+
+def test_a_replica_whose_disk_hangs_promises_nobody_and_refuses_nobody(core: str) -> None:
+    cell = founded(core, long=())
+    cell.held = {2}
+    cell.feed_client(1, b"SET key value")
+    cell.run(2 * STALL_US)
+    assert stalled(cell, 2)
+    cell.stop(1)
+    cell.wire.clear()
+    cell.run(2 * STALL_US)  # two of three are left, and one can't promise
+    assert cell.serving() == []
+    assert {sent.frame.flags for sent in cell.sent(ANSWER) if sent.sender == 2} == {0}
+    assert not [sent for sent in cell.wire if sent.sender == 2 and sent.frame.type in (PROMISE, REFUSE, PROPOSE, ASK)]
+    before = cell.replicas[2].status()["promised"]
+    number = cell.replicas[2].status()["promised"] + (1 << 24) & ~0xFFFFFF | 3 << 16 | 1
+    assert cell.replicas[2].feed_peer(3, 0, frame_encode(CELL_ID, PROPOSE, 3, 1, number=number))
+    assert cell.replicas[2].status()["promised"] == before
+    assert cell.replicas[2].drain_peer(3, 0) == b""
+    turns = 0
+    while cell.replicas[2].wakeup() <= cell.now_us and turns < 3:
+        cell.step()
+        turns += 1
+    assert turns < 3  # nothing asks for one turn after another
+    cell.held = set()
+    cell.master(2, 3)

@@ -4,6 +4,7 @@ cdef class Stepper:
     """The machines of one replica of three; by `log`, (number, sent) of instances 1, 2, ..., the host answers."""
 
     cdef Node node
+    cdef public bint hangs    # the own disk does
 
     def __init__(self, dict settings, list log):
         cdef Machines *s = &self.node.machines
@@ -35,6 +36,7 @@ cdef class Stepper:
         cdef uint32_t i
         if machine >= MACHINES:
             raise IndexError("no such machine")
+        self.node.hangs = self.hangs
         out.count = 0
         candidates = machines_candidates(machine, &self.node.machines, &m)
         row = machines_step(machine, &self.node.machines, &m, &out)

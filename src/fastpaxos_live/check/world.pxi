@@ -25,6 +25,7 @@ cdef struct Waiting:
 
 cdef struct Node:
     Machines machines
+    uint8_t hangs          # the disk does, where a test says so; else that is as messages that are late
     Cell log[INSTANCES_MAX]
     Cell disk[INSTANCES_MAX]
     uint8_t disk_promised
@@ -111,6 +112,10 @@ cdef uint64_t host_accepted_at(Machines *s, uint64_t instance) noexcept nogil:
 
 cdef uint64_t host_sent_at(Machines *s, uint64_t instance) noexcept nogil:
     return (<Node *>s.host).log[instance].sent
+
+
+cdef bint host_stalled(Machines *s) noexcept nogil:
+    return (<Node *>s.host).hangs
 
 
 cdef uint64_t host_above(Machines *s, uint64_t number) noexcept nogil:

@@ -105,6 +105,8 @@ cdef struct Log:
     uint64_t wall
     uint64_t jitter
     uint64_t highest       # instance in the log, at any number
+    uint64_t writing_since                  # the group under way was handed to the disk then ...
+    uint64_t writing_acked[REPLICAS_MAX + 1]   # ... and so far were the others
     uint64_t where_at
     uint64_t where_instance
     uint64_t resend_at[REPLICAS_MAX + 1]
@@ -194,6 +196,10 @@ cdef inline uint64_t host_accepted_at(Machines *s, uint64_t instance) noexcept n
 
 cdef inline uint64_t host_sent_at(Machines *s, uint64_t instance) noexcept nogil:
     return log_entry(<Log *>s.host, instance).sent
+
+
+cdef inline bint host_stalled(Machines *s) noexcept nogil:
+    return log_stalled(<Log *>s.host)
 
 
 cdef inline uint64_t host_above(Machines *s, uint64_t number) noexcept nogil:
@@ -662,6 +668,7 @@ cdef void log_propose(Log *log, Buf *value) noexcept nogil:
 cdef void log_tick(Log *log, bint nudge) noexcept nogil:
     # Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat.
     cdef Message m
+    log_watch_disk(log)
     if log.now < log_due(log) and not nudge:
         return
     while True:
@@ -690,7 +697,9 @@ cdef uint64_t log_wakeup(Log *log) noexcept nogil:
     if s.coordinator.state != COORDINATOR_IDLE:
         return u64_min(s.coordinator.deadline, s.coordinator.resend)
     if s.reign.state != REIGN_IDLE:
-        return u64_min(s.reign.beat, s.boost.at) if log_may_propose(log) else s.reign.beat
+        return u64_min(s.reign.beat, s.boost.at) if log_may_propose(log) and not log_stalled(log) else s.reign.beat
     if s.election.state == ELECTION_ASKING:
         return s.election.deadline
+    if log_stalled(log):
+        return log.now + log_stall_limit(log)   # the disk's answer comes first, or the next one waits as well
     return u64_max(u64_max(s.election.pause, s.acceptor.quiet), election_granted(s)) + log.jitter

@@ -33,8 +33,7 @@ cdef void core_span_kept(Core *core, uint64_t span_us) noexcept nogil:
 
 # Disk.
 cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, bint *sync) noexcept nogil:
-    return disk_drain(
-        &core.log.disk, core.log.machines.acceptor.promised, core.log.machines.acceptor.chosen, position, data, sync)
+    return log_drain(&core.log, position, data, sync)
 
 
 cdef void core_durable(Core *core, uint64_t position) noexcept nogil:
@@ -306,6 +305,7 @@ cdef class Replica:
             "promised": a.promised,
             "elections": self.core.elections,
             "clock_refused_ms": self.core.clock.refused_ms,
+            "disk_stalled_ms": (now - self.core.log.writing_since) // 1000 if log_stalled(&self.core.log) else 0,
         }
 
     def glance(self) -> tuple:

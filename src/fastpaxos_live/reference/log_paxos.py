@@ -14,6 +14,7 @@ from .log_arrival import FRAME_OF, MESSAGE_OF, Arrival, message
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
 from .log_frame import ACCEPT, ENTRY, HEADER_BYTES, LEARN, PROMISED, Frame, frame_encode
+from .log_stall import Stall
 
 RESENDS = 4  # a candidate repeats its PROPOSE this many times within a lease
 
@@ -117,6 +118,7 @@ class PaxosLog:
         self.dummy = False  # a follower waits to be taken into this reign: propose something
         self.catchup = CatchUp(self)
         self.arrival = Arrival(self)
+        self.stall = Stall(self, config["lease_us"])
         self.offers: dict[int, bytes] = {}  # the values that promises brought in
         self.walls: dict[int, int] = {}  # clocks of those that promised
         self.transitions: deque[tuple[int, int, int, tuple, tuple]] | None = None
@@ -131,6 +133,9 @@ class PaxosLog:
 
     def sent_at(self, instance: int) -> int:
         return self._entry(instance).sent
+
+    def stalled(self) -> bool:
+        return self.stall.lasts()
 
     def above(self, number: int) -> int:
         return (number >> 24) + 1 << 24 | self.me << 16 | self.incarnation
@@ -373,6 +378,7 @@ class PaxosLog:
         """The disk reached this position: messages that waited for it leave; of a run of ACKs only the last."""
         if not self.disk.durable(position):
             return
+        self.due = 0  # for a disk that hung
         done = self.disk.durable_group
         while self.held and self.held[0].group <= done:
             held = self.held.popleft()
@@ -415,6 +421,7 @@ class PaxosLog:
     # --- turn
     def tick(self, nudge: bool = False) -> None:
         """Timers, at the time `now`, until no machine has anything more to do; `nudge` asks for a heartbeat."""
+        self.stall.watch()
         if not nudge:
             self.due = self.due or self._due()
             if self.now < self.due:
@@ -435,7 +442,10 @@ class PaxosLog:
         if c.state != M.COORDINATOR_IDLE:
             return min(c.deadline, c.resend)
         if r.state != M.REIGN_IDLE:
-            return min(r.beat, self.machines.boost.at) if self.may_propose() else r.beat
+            boosts = self.may_propose() and not self.stall.lasts()
+            return min(r.beat, self.machines.boost.at) if boosts else r.beat
         if e.state == M.ELECTION_ASKING:
             return e.deadline
+        if self.stall.lasts():
+            return self.now + self.stall.limit  # the disk's answer comes first, or the next one waits as well
         return max(e.pause, a.quiet, M.election_granted(self.machines)) + self.jitter

@@ -538,7 +538,10 @@ class Replica:
         self.log.durable(position)
 
     def drain_disk(self) -> tuple[int, bytes, bool] | None:
-        return self.log.disk.drain(self.log.acceptor.promised, self.log.acceptor.chosen)
+        group = self.log.disk.drain(self.log.acceptor.promised, self.log.acceptor.chosen)
+        if group is not None:
+            self.log.stall.begin()
+        return group
 
     def limit_log(self, position: int) -> None:
         self.log.disk.limit = position
@@ -584,6 +587,7 @@ class Replica:
             "promised": a.promised,
             "elections": self.elections,
             "clock_refused_ms": self.master_clock.refused_ms,
+            "disk_stalled_ms": (self.now - self.log.stall.since) // 1000 if self.log.stalled() else 0,
         }
 
     def glance(self) -> tuple[int, int, int, int, int, bool, int]:

@@ -194,6 +194,7 @@ def replica_section(view: View) -> Fields:
         "lease_ms_left": view.status["lease_us_left"] // 1000,
         "elections_won": view.status["elections"],
         "clock_refused_ms": view.status["clock_refused_ms"],
+        "disk_stalled_ms": view.status["disk_stalled_ms"],
         "operations_applied": view.status["operations"],
         "reads_answered": view.status["reads"],
         "state_sum": view.status["state_sum"],

@@ -13,7 +13,7 @@ class Acceptor:
     kept: Time                             # a start keeps silence that long: grants may last no longer
     longest: Time                          # of this life's grants
     def free(a, m): return a.master == m.sender or m.now >= a.until
-    def yields(a, m): return a.state == "voting" and m.number > a.promised and a.free(m)
+    def yields(a, m): return a.state == "voting" and m.number > a.promised and a.free(m) and not stalled()
     def next(a, n: Number): return (max(a.last, a.chosen) if n == a.reign else a.chosen) + 1
     def known(a, m): return min(m.mark, a.last) if m.number == a.reign else 0
     def grants(a, m): return m.span <= a.kept
@@ -33,6 +33,7 @@ class Acceptor:
     def promise_again(a: "voting", m: Propose):
         when(m.number == a.promised, m.number != a.reign, owner(m.number) == m.sender)
         persist(Logged(m.number, m.sender))
+    def wait(a, m: Propose): when(stalled(), m.number > a.promised)  # it asks again, or finds others
     def answer(a, m: Logged):              # with all entries above the chosen mark
         when(m.number == a.promised)
         send(m.to, Promise(m.number, a.chosen, max(high(), a.chosen)))

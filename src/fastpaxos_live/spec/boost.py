@@ -14,10 +14,10 @@ class Boost:
 
     def begin(b: "idle", m: Elected): b.at, b.refusers = m.now + TERM, NOBODY
     def due(b: "idle", m: Tick):
-        when(own.reign.state == "serving", m.now >= b.at)
+        when(own.reign.state == "serving", m.now >= b.at, not stalled())
         become("draining")
     def challenged(b: "idle", m: Refuse):  # by a minority
-        when(own.reign.state == "serving", b.higher(m), not b.against(m))
+        when(own.reign.state == "serving", b.higher(m), not b.against(m), not stalled())
         b.refusers = b.refusers | {m.sender}
         become("draining")
     def deposed(b, m: Refuse):             # the lease of a majority is gone, or not here yet

@@ -25,7 +25,7 @@ class Election:
         become("resting")
 
     def suspect(e: "resting", m: Tick):    # no grant is live, and a random time longer
-        when(not e.busy(), m.now >= max(e.pause, own.acceptor.quiet, e.granted()) + m.jitter)
+        when(not e.busy(), not stalled(), m.now >= max(e.pause, own.acceptor.quiet, e.granted()) + m.jitter)
         e.number = above(max(e.seen, own.acceptor.promised, e.number))
         e.votes, e.target, e.deadline = NOBODY, 0, m.now + BEAT + e.slower
         become("asking")

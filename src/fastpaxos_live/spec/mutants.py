@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     SpecMutant(
         "promises in the silence after a restart", "acceptor",
-        'return a.state == "voting" and m.number > a.promised and a.free(m)',
+        'return a.state == "voting" and m.number > a.promised and a.free(m) and not stalled()',
         "return m.number > a.promised and a.free(m)",
     ),
     SpecMutant(

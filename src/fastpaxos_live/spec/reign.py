@@ -49,6 +49,7 @@ class Reign:
     def superseded(r: "opening | serving", m: Followed):
         when(own.acceptor.promised > max(r.number, own.coordinator.number))
         send(me, Lost())
+    def hung(r: "opening | serving", m: Stalled): send(me, Lost())
     def silence(r: "opening | serving", m: Tick):
         when(otherwise, r.alone(m.now))
         send(me, Lost())
@@ -57,4 +58,4 @@ class Reign:
         send(ALL, Beat(r.number, r.proposed, r.mark(), m.now, LEASE)); r.beat = m.now + BEAT
     def boosted(r: "serving", m: Boosted): r.number, r.acked = m.number, {}
     def lost(r, m: Lost): become("idle")
-    ignore(Elected, Tick, Ack, Echo, Where, Followed, Applied, Submit, Boosted)
+    ignore(Elected, Tick, Ack, Echo, Where, Followed, Stalled, Applied, Submit, Boosted)

@@ -30,6 +30,7 @@ Commit = event(mark=Instance)  # all up to here is chosen
 Applied = event(instance=Instance)
 Kept = event(span=Time)  # it is durable that grants may last so long
 Submit = event(value=Span)  # a client's batch, when the window has room
+Stalled = event()  # the own disk hangs, and a majority of the others' went on meanwhile
 Followed = event()  # the own acceptor promised or followed another replica
 Stand = event(number=Number)  # propose this number
 Go = event()  # more is known to be chosen than before
@@ -46,6 +47,7 @@ high = pure(result=Instance)  # the highest instance in the log, at any number
 accepted_at = pure(instance=Instance, result=Number)  # at which number the log has it, 0 if not
 sent_at = pure(instance=Instance, result=Time)  # when that was sent first
 above = pure(number=Number, result=Number)  # the least number of this replica above it
+stalled = pure(result=Bool)  # does the own disk hang?
 owner = pure(number=Number, result=Replica)  # whose number it is
 # The value of an accept: the offer kept, a new epoch, the batch submitted, or as in the log.
 OFFER, EPOCH, VALUE, LOGGED = spans(4)
