@@ -1,10 +1,21 @@
 """What the protocol owes where clocks, settings, disks or frames are not as they should be, on both cores."""
 
 import pytest
-from tests.hand import BEAT_US, CELL_ID, CLIENT, LEASE_US, WALL_MS, Cell
+from tests.hand import BEAT_US, CELL_ID, CLIENT, LEASE_US, WALL_MS, Cell, frames_of
 
-from fastpaxos_live.reference.limits import SPAN_US_MAX
-from fastpaxos_live.reference.log_frame import ANSWER, ASK, BEAT, ECHO, PROMISE, PROPOSE, REFUSE, frame_encode
+from fastpaxos_live.reference.limits import CHANNEL_BYTES_MAX, FLIGHT_BYTES_MAX, SPAN_US_MAX
+from fastpaxos_live.reference.log_frame import (
+    ACCEPT,
+    ACK,
+    ANSWER,
+    ASK,
+    BEAT,
+    ECHO,
+    PROMISE,
+    PROPOSE,
+    REFUSE,
+    frame_encode,
+)
 
 YEAR_MS = 365 * 86_400_000
 
@@ -293,3 +304,47 @@ def test_a_replica_whose_disk_hangs_promises_nobody_and_refuses_nobody(core: str
     assert turns < 3  # nothing asks for one turn after another
     cell.held = set()
     cell.master(2, 3)
+
+
+# --- limits that fit each other
+
+
+def requests(cell: Cell, me: int, sizes: list[int]) -> None:
+    """SETs of values of these sizes, each by a client of its own, all in one turn."""
+    for client, size in enumerate(sizes, CLIENT + 1):
+        cell.replicas[me].open_client(client)
+        cell.replicas[me].feed_client(client, b"*3\r\n$3\r\nSET\r\n$1\r\n%d\r\n$%d\r\n%b\r\n" % (
+            client % 10, size, b"v" * size))
+        cell.step()
+
+
+@pytest.mark.parametrize("sizes", [[16_000_000, 20_000_000], [9 << 20, 9 << 20, 1], [33_000_000, 1000]])
+def test_entries_in_flight_fit_into_a_promise(core: str, sizes: list[int]) -> None:
+    """The followers' acknowledgements are lost, then the master: another one takes over all that was in flight."""
+    cell = Cell(core, value_bytes_max=33_000_000)
+    elect(cell, 1)
+    cell.settle()
+    cell.lose = {ACK}
+    requests(cell, 1, sizes)
+    cell.run(10_000)
+    flying = [sent.frame for sent in cell.sent(ACCEPT) if sent.receiver == 2]
+    assert flying
+    assert len(flying) == 1 or sum(len(frame.payload) for frame in flying) <= FLIGHT_BYTES_MAX
+    cell.lose = set()
+    cell.stop(1)
+    cell.master(2, 3)
+
+
+def test_bulk_does_not_keep_out_what_has_no_payload(core: str) -> None:
+    """A follower takes nothing for a while: heartbeats go on being queued behind a value that fills the channel."""
+    size = CHANNEL_BYTES_MAX + 1
+    cell = Cell(core, value_bytes_max=size)
+    elect(cell, 1)
+    cell.settle()
+    replica = cell.replicas[1]
+    replica.feed_client(CLIENT, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%b\r\n" % (size, b"v" * size))
+    for _ in range(3):
+        cell.now_us += BEAT_US
+        replica.turn(cell.now_us, cell.wall_ms(1))
+    waiting = frames_of(replica.drain_peer(2, 0))
+    assert [frame.type for frame in waiting if frame.type in (ACCEPT, BEAT)][-3:] == [ACCEPT, BEAT, BEAT]

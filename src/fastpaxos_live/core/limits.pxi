@@ -14,6 +14,7 @@ cdef enum:
     BULK_BYTES_MAX = 512 << 20
     OUTPUT_BYTES_MAX = 1 << 20
     CHANNEL_BYTES_MAX = 32 << 20
+    CHANNEL_RESERVE = 1 << 20
     FETCH_BYTES = 1 << 20
     STALLED_BYTES_MAX = 64 << 10
     FLIGHT_BYTES_MAX = 16 << 20

@@ -103,6 +103,7 @@ cdef inline void flog_frame_add(
 ) noexcept nogil:
     # Appends a whole frame; fills in magic, version, length and checksum.
     cdef char *at
+    expect(HEADER_BYTES + size <= FRAME_BYTES_MAX, b"a frame is longer than any that is read")
     h.magic = FRAME_MAGIC
     h.version = VERSION
     h.length = <uint32_t>(HEADER_BYTES + size)

@@ -443,11 +443,17 @@ cdef inline Head log_head(Log *log, uint8_t type, uint64_t number) noexcept nogi
     return h
 
 
+cdef inline bint log_has_room(size_t waiting, size_t length) noexcept nogil:
+    # May a frame of that length be queued behind so many bytes? Bulk must not keep out what has no payload.
+    if length == HEADER_BYTES:
+        return waiting < CHANNEL_BYTES_MAX + CHANNEL_RESERVE
+    return waiting < CHANNEL_RESERVE or waiting + length <= CHANNEL_BYTES_MAX
+
+
 cdef bint log_send_bytes(Log *log, uint32_t peer, uint32_t channel, const char *frame, size_t length) noexcept nogil:
     # Queues a frame; one that finds the channel closed or full is lost, which the protocol stands.
     cdef Link *link = &log.links[peer][channel]
-    cdef size_t waiting = buf_size(&link.output)
-    if not link.up or (waiting and waiting + length > CHANNEL_BYTES_MAX):
+    if not link.up or not log_has_room(buf_size(&link.output), length):
         return False
     buf_add(&link.output, frame, length)
     return True
@@ -457,8 +463,7 @@ cdef bint log_send(
     Log *log, uint32_t peer, uint32_t channel, Head *h, const char *payload, size_t size
 ) noexcept nogil:
     cdef Link *link = &log.links[peer][channel]
-    cdef size_t waiting = buf_size(&link.output)
-    if not link.up or (waiting and waiting + HEADER_BYTES + size > CHANNEL_BYTES_MAX):
+    if not link.up or not log_has_room(buf_size(&link.output), HEADER_BYTES + size):
         return False
     flog_frame_add(&link.output, log.seed, h, payload, size)
     return True

@@ -195,9 +195,11 @@ cdef bint core_seal(Core *core) noexcept nogil:
     cdef ValueHead v
     cdef uint64_t size
     cdef uint64_t instance
+    cdef uint32_t flying
     if not log_may_propose(&core.log) or not (b.count or b.force or core.log.dummy):
         return False
-    if log_in_flight(&core.log, &size) >= core.settings.window or size >= FLIGHT_BYTES_MAX:
+    flying = log_in_flight(&core.log, &size)
+    if flying >= core.settings.window or (flying and size + buf_size(&b.body) > FLIGHT_BYTES_MAX):
         return False
     core.sealed_ms = core_clock_ms(core)
     v.checksum = 0

@@ -14,6 +14,7 @@ CALL_BYTES_MAX = 64 << 10  # ... and their bytes
 BULK_BYTES_MAX = 512 << 20  # beyond this the stream is taken for garbage, as Redis does
 OUTPUT_BYTES_MAX = 1 << 20  # replies waiting for a client; above it the client's requests wait
 CHANNEL_BYTES_MAX = 32 << 20  # frames waiting for a peer; above it frames are dropped and fetched later
+CHANNEL_RESERVE = 1 << 20  # for what has no payload, where bulk fills a channel; with less waiting any frame fits
 FETCH_BYTES = 1 << 20  # one read of catch-up
 STALLED_BYTES_MAX = 64 << 10  # read ahead from a client whose request has to wait
 FLIGHT_BYTES_MAX = 16 << 20  # values in flight: a promise must be able to carry them over one channel

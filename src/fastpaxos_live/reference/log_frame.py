@@ -62,6 +62,7 @@ def frame_encode(
 ) -> bytes:
     """A whole frame with its checksum."""
     length = HEADER_BYTES + len(payload)
+    assert length <= FRAME_BYTES_MAX
     header = _FRAME.pack(
         0, FRAME_MAGIC, VERSION, type, sender, flags, length, incarnation, 0, number, instance, mark, sent, extra
     )[8:]

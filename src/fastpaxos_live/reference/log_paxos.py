@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import log_machines as M
-from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, SLOTS
+from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, CHANNEL_RESERVE, SLOTS
 from .log_arrival import FRAME_OF, MESSAGE_OF, Arrival, message
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
@@ -77,6 +77,13 @@ class Host(Protocol):
     def on_opening(self, walls: list[int]) -> None: ...
     def gap_value(self, before: bytes) -> bytes: ...
     def epoch_value(self, number: int) -> bytes: ...
+
+
+def has_room(waiting: int, length: int) -> bool:
+    """May a frame of that length be queued behind so many bytes? Bulk must not keep out what has no payload."""
+    if length == HEADER_BYTES:
+        return waiting < CHANNEL_BYTES_MAX + CHANNEL_RESERVE
+    return waiting < CHANNEL_RESERVE or waiting + length <= CHANNEL_BYTES_MAX
 
 
 class PaxosLog:
@@ -295,7 +302,7 @@ class PaxosLog:
     def send(self, peer: int, channel: int, frame: bytes) -> bool:
         """Queues a frame; one that finds the channel closed or full is lost, which the protocol stands."""
         link = self.links[peer][channel]
-        if not link.up or link.output and len(link.output) + len(frame) > CHANNEL_BYTES_MAX:
+        if not link.up or not has_room(len(link.output), len(frame)):
             return False
         link.output += frame
         return True

@@ -201,7 +201,7 @@ class Replica:
         if not (batch.count or batch.force or log.dummy) or not log.may_propose():
             return False
         flying, size = log.in_flight()
-        if flying >= self.config["window"] or size >= FLIGHT_BYTES_MAX:
+        if flying >= self.config["window"] or flying and size + VALUE_BYTES + len(batch.body) > FLIGHT_BYTES_MAX:
             return False
         self.sealed_ms = self._clock_ms()
         value = value_encode(
