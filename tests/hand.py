@@ -67,6 +67,8 @@ class Cell:
         self.lose: set[int] = set()  # types of frames that never arrive
         self.copies: dict[int, int] = {}  # so many of each frame of that type arrive
         self.held: set[int] = set()  # replicas whose disks finish nothing
+        self.slow: dict[tuple[int, int], int] = {}  # (sender, receiver): so many bytes arrive in a step
+        self.under_way: dict[tuple[int, int, int], bytes] = {}  # by sender, receiver and channel, on slow links
         self.wire: list[Sent] = []
         self.groups: dict[int, list[tuple[int, bytes]]] = {me: [] for me in self.ids}  # written, by replica
         self.unfinished: dict[int, tuple[int, bytes]] = {}
@@ -145,7 +147,16 @@ class Cell:
                         part * self.copies.get(frame.type, 1)
                         for frame, part in parts_of(data) if frame.type not in self.lose
                     ]  # fmt: skip
-                    self.feed(other, me, channel, b"".join(arriving))
+                    self.feed(other, me, channel, self.passed(me, other, channel, b"".join(arriving)))
+
+    def passed(self, sender: int, receiver: int, channel: int, data: bytes) -> bytes:
+        """What arrives now: all of it, or what a slow link lets through."""
+        if (sender, receiver) not in self.slow:
+            return data
+        data = self.under_way.get((sender, receiver, channel), b"") + data
+        size = self.slow[sender, receiver]
+        self.under_way[sender, receiver, channel] = data[size:]
+        return data[:size]
 
     def feed(self, receiver: int, sender: int, channel: int, data: bytes) -> None:
         self.replicas[receiver].clock(self.now_us, self.wall_ms(receiver))

@@ -42,8 +42,8 @@ FEW = {"sent": (3,), "accepted": (6, 9), "promised": (6, 13), "jitter": (1,)}  #
 Event = dict[str, int]  # a message, with all fields
 Log = list[tuple[int, int]]  # number and time of instances 1, 2, ...
 STANDARD = {
-    "me": 1, "lease": 4, "silence": 6, "master": 3, "beat": 2, "term": 6, "resend": 2, "patience": 6, "window": 2,
-    "room": 2,
+    "me": 1, "lease": 4, "silence": 6, "master": 3, "beat": 2, "term": 6, "resend": 2, "courtesy": 2,
+    "patience": 6, "window": 2, "room": 2,
 }  # fmt: skip
 
 

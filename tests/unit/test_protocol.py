@@ -1,7 +1,7 @@
 """What the protocol owes where clocks, settings, disks or frames are not as they should be, on both cores."""
 
 import pytest
-from tests.hand import BEAT_US, CELL_ID, CLIENT, LEASE_US, WALL_MS, Cell, frames_of
+from tests.hand import BEAT_US, CELL_ID, CLIENT, LEASE_US, STEP_US, WALL_MS, Cell, frames_of
 
 from fastpaxos_live.reference.limits import CHANNEL_BYTES_MAX, FLIGHT_BYTES_MAX, SPAN_US_MAX
 from fastpaxos_live.reference.log_frame import (
@@ -348,3 +348,21 @@ def test_bulk_does_not_keep_out_what_has_no_payload(core: str) -> None:
         replica.turn(cell.now_us, cell.wall_ms(1))
     waiting = frames_of(replica.drain_peer(2, 0))
     assert [frame.type for frame in waiting if frame.type in (ACCEPT, BEAT)][-3:] == [ACCEPT, BEAT, BEAT]
+
+
+@pytest.mark.parametrize("sizes", [[3_000_000], [1_000_000] * 3])
+def test_a_promise_whose_entries_take_longer_than_a_lease_is_waited_for(core: str, sizes: list[int]) -> None:
+    cell = Cell(core)
+    elect(cell, 1)
+    cell.settle()
+    cell.lose = {ACK}
+    requests(cell, 1, sizes)
+    cell.run(5_000)
+    cell.lose = set()
+    cell.stop(1)
+    cell.slow = {(2, 3): 4000, (3, 2): 4000}  # bytes a millisecond
+    stood = sum(cell.rows(me, "coordinator.stand") for me in (2, 3))
+    cell.master(2, 3)
+    assert sum(cell.rows(me, "coordinator.coming") for me in (2, 3)) > LEASE_US // STEP_US
+    assert sum(cell.rows(me, "coordinator.stand") for me in (2, 3)) == stood + 1
+    assert cell.get(cell.serving()[0], b"%d" % (CLIENT + 1)) == b"v" * sizes[0]

@@ -85,7 +85,7 @@ cdef void node_normalize(Node *n) noexcept nogil:
     # What is written again before it is read makes no difference.
     cdef Machines *s = &n.machines
     cdef uint32_t r
-    s.coordinator.deadline = s.coordinator.resend = 0
+    s.coordinator.deadline = s.coordinator.resend = s.coordinator.fed = 0
     if s.coordinator.state == COORDINATOR_IDLE:
         s.coordinator.votes = 0
         s.coordinator.target = s.coordinator.offered = 0

@@ -24,6 +24,7 @@ cdef class Stepper:
         s.beat = settings["beat"]
         s.term = settings["term"]
         s.resend = settings["resend"]
+        s.courtesy = settings["courtesy"]
         s.patience = settings["patience"]
         s.window = settings["window"]
         s.room = settings["room"]

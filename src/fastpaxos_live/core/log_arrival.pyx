@@ -15,7 +15,10 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
         n = flog_frame_length(log.seed, data, buf_size(&link.input))
         if n < 0:
             return False
-        if n == 0 or <size_t>n > buf_size(&link.input):
+        if n == 0:
+            break
+        if <size_t>n > buf_size(&link.input):
+            log_on_part(log, data)
             break
         memcpy(&h, data, HEADER_BYTES)
         if not flog_frame_valid(log.seed, data, <size_t>n) or h.sender != peer or not log_is_sound(log, peer, &h, data):
@@ -24,6 +27,15 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
             return False
         buf_take(&link.input, <size_t>n)
     return True
+
+
+cdef void log_on_part(Log *log, const char *data) noexcept nogil:
+    # Of a frame whose header is here.
+    cdef Coordinator *c = &log.machines.coordinator
+    cdef Head h
+    memcpy(&h, data, HEADER_BYTES)
+    if c.state == COORDINATOR_PREPARING and h.type == ENTRY and h.number == c.number:
+        log_happen(log, M_PROGRESS)
 
 
 cdef bint log_counts(Log *log, uint32_t peer, const Head *h) noexcept nogil:

@@ -156,6 +156,7 @@ cdef void log_init(Log *log, Settings *settings) noexcept nogil:
     s.beat = settings.beat_us
     s.term = settings.boost_us
     s.resend = settings.lease_us // RESENDS
+    s.courtesy = settings.lease_us // 2
     s.patience = 2 * settings.lease_us
     s.window = SLOTS
     s.room = SLOTS // 2

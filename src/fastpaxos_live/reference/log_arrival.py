@@ -80,6 +80,7 @@ class Arrival:
             size = len(link.input)
             while at < size and (n := frame_length(log.seed, link.input, at)):
                 if at + n > size:
+                    self._on_part(link.input, at)
                     break
                 frame = frame_decode(log.seed, link.input, at, n)
                 if frame.sender != peer or not self._is_sound(peer, frame):
@@ -91,6 +92,13 @@ class Arrival:
             return False
         del link.input[:at]
         return True
+
+    def _on_part(self, data: bytearray, at: int) -> None:
+        """Of a frame whose header is here."""
+        c = self.log.machines.coordinator
+        if c.state == M.COORDINATOR_PREPARING and data[at + 13] == ENTRY:
+            if int.from_bytes(data[at + 24 : at + 32], "little") == c.number:
+                self.log.event(M.M_PROGRESS)
 
     def _counts(self, peer: int, frame: Frame) -> bool:
         """Does it come from this life of ours, and of its sender? What does not is as a frame that was lost."""

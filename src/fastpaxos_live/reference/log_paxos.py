@@ -103,7 +103,7 @@ class PaxosLog:
             self, self.replicas, me=self.me, lease=config["lease_us"],
             silence=max(config["lease_us"], config.get("silence_us", 0)), master=config["lease_master_us"],
             beat=self.beat_us, term=config["boost_us"], resend=config["lease_us"] // RESENDS,
-            patience=2 * config["lease_us"], window=SLOTS, room=SLOTS // 2,
+            courtesy=config["lease_us"] // 2, patience=2 * config["lease_us"], window=SLOTS, room=SLOTS // 2,
         )  # fmt: skip
         self.acceptor = self.machines.acceptor
         self.reign = self.machines.reign

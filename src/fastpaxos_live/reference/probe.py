@@ -180,7 +180,8 @@ class Probe:
     def accept(self, count: int) -> tuple[int, int, int]:
         """An acceptor takes ACCEPTs for instances from 1 on: (accepted up to, chosen up to, actions asked for)."""
         machines = Machines(
-            None, 3, me=2, lease=0, silence=0, master=0, beat=0, term=0, resend=0, patience=0, window=0, room=0
+            None, 3, me=2, lease=0, silence=0, master=0, beat=0, term=0, resend=0, courtesy=0, patience=0, window=0,
+            room=0,
         )
         actions = 0
         for i in range(1, count + 1):

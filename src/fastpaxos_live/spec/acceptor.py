@@ -26,7 +26,8 @@ class Acceptor:
             lasting(m.span)
         a.chosen = max(a.chosen, a.known(m))
 
-    def ask(a, m: Ask): reply(Answer(m.number, a.yields(m), a.chosen, a.promised))
+    def spare(a, m): return m.now >= max(own.coordinator.fed, own.election.pause)   # nobody is on its way
+    def ask(a, m: Ask): reply(Answer(m.number, a.yields(m) and a.spare(m), a.chosen, a.promised))
     def promise(a, m: Propose):            # told when it is durable: answer
         when(a.yields(m))
         a.promised = m.number; persist(Logged(m.number, m.sender))

@@ -13,10 +13,12 @@ class Coordinator:
     offered: Instance                      # ... and the highest such instance
     deadline: Time                         # the attempt ends then
     resend: Time                           # it asks again then
+    fed: Time                              # entries keep coming until then, at least
 
     def here(c, m): return max(c.got[m.sender] if c.after[m.sender] == m.mark else 0, m.mark)
     def whole(c, m): return m.number == c.number and max(c.here(m), own.acceptor.chosen) >= m.high
     def elects(c, m): return quorum(c.votes | {m.sender})
+    def go_on(c, m): c.deadline, c.resend, c.fed = m.now + LEASE, m.now + RESEND, m.now + RESEND
     def propose(c, m): send(OTHERS, Propose(c.number)); c.resend = m.now + RESEND
     def count(c, m):
         c.source = m.sender if m.mark > c.target else c.source
@@ -34,10 +36,12 @@ class Coordinator:
     def again(c: "preparing", m: Tick): when(m.now >= c.resend, m.now < c.deadline); c.propose(m)
     def offer(c: "preparing", m: Entry):   # of each instance the value of the highest number
         when(m.number == c.number, m.instance <= own.acceptor.chosen + WINDOW)
+        c.go_on(m)
         if m.instance == c.here(m) + 1: c.got[m.sender], c.after[m.sender] = m.instance, m.mark
         if m.instance > own.acceptor.chosen and m.accepted > c.offers[m.instance]:
             c.offers[m.instance], c.offered = m.accepted, max(c.offered, m.instance)
             keep(m.instance)
+    def coming(c: "preparing", m: Progress): c.go_on(m)   # over a slow link
     def elected(c: "preparing", m: Promise):
         when(c.whole(m), c.elects(m), own.reign.state == "idle")
         c.count(m)
@@ -57,4 +61,4 @@ class Coordinator:
         send(me, Lost())
     def vain(c: "preparing | recovering", m: Tick): when(m.now >= c.deadline); send(me, Lost())
     def rest(c, m: Boosted | Lost): become("idle")
-    ignore(Promise, Entry, Refuse, Followed, Tick, Go, Stand)
+    ignore(Promise, Entry, Progress, Refuse, Followed, Tick, Go, Stand)

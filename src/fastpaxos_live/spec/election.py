@@ -50,9 +50,13 @@ class Election:
         when(e.granted() > m.now)
         e.slower = 0
         e.rest(m)
+    def courteous(e, m: Logged):           # another was promised, and has time to win
+        when(m.to != me)
+        e.pause = max(e.pause, m.now + COURTESY)
+        become("resting")
     def vain(e: "asking", m: Tick):        # perhaps the answers are on their way
         when(m.now >= e.deadline)
         e.slower = min(LEASE, e.slower + e.slower + BEAT)
         e.rest(m)
     def lost(e, m: Lost): e.rest(m)
-    ignore(Tick, Followed)
+    ignore(Tick, Followed, Logged)

@@ -33,6 +33,7 @@ Submit = event(value=Span)  # a client's batch, when the window has room
 Stalled = event()  # the own disk hangs, and a majority of the others' went on meanwhile
 Followed = event()  # the own acceptor promised or followed another replica
 Stand = event(number=Number)  # propose this number
+Progress = event()  # of an entry for the present attempt, more is here
 Go = event()  # more is known to be chosen than before
 Elected = event(number=Number, high=Instance)
 Boosted = event(number=Number)
@@ -60,6 +61,7 @@ MASTER: setting[Time]  # as the master counts on it, shorter
 BEAT: setting[Time]
 TERM: setting[Time]  # a master boosts its number after that
 RESEND: setting[Time]
+COURTESY: setting[Time]  # who promised another stands no earlier
 PATIENCE: setting[Time]  # a master that heard no majority for so long gives up
 WINDOW: setting[Instance]  # instances above the chosen mark that a replica holds
 ROOM: setting[Instance]  # open instances beside which an epoch instance still fits
