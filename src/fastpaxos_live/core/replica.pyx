@@ -522,11 +522,16 @@ cdef bint core_read(Core *core, Client *c) noexcept nogil:
     else:
         fdb_run(&core.store, c.data.data, core.time_ms, c.resp, client_say(c))
         core.reads += 1
-        if not c.holding:
-            c.holding = True
-            client_push(&core.holds, c)
-        c.held_since = 0
+        core_hold(core, c)
     return True
+
+
+cdef void core_hold(Core *core, Client *c) noexcept nogil:
+    # Keeps the reply of a read until the lease check, and all behind it.
+    if not c.holding:
+        c.holding = True
+        client_push(&core.holds, c)
+    c.held_since = 0
 
 
 cdef bint core_write(Core *core, Client *c) noexcept nogil:

@@ -435,11 +435,15 @@ class Replica:
         else:
             run(self.store, client.data, 0, self.time_ms, client.resp, client.say())
             self.reads += 1
-            if not client.holding:
-                client.holding = True
-                self.holds.append(client)
-            client.held_since = 0
+            self.hold(client)
         return True
+
+    def hold(self, client: Client) -> None:
+        """Keeps the reply of a read until the lease check, and all behind it."""
+        if not client.holding:
+            client.holding = True
+            self.holds.append(client)
+        client.held_since = 0
 
     def _write(self, client: Client) -> bool:
         batch = self.open

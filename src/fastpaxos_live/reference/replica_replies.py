@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .db_apply import run
 from .db_ops import op_size
 from .log_frame import VALUE_BYTES
+from .log_machines import REIGN_SERVING
 from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ class Replies:
                 run(replica.store, value, at, replica.time_ms, client.resp, output)
                 at += op_size(value, at)
             elif output is not None:
-                if kind == READ_HOOK:
+                if kind == READ_HOOK and replica.log.reign.state != REIGN_SERVING:
+                    output += ERR_NOT_DONE[CHANGED]  # it may have been asked after others saw newer values
+                elif kind == READ_HOOK:
                     run(replica.store, data, 0, replica.time_ms, client.resp, output)
                     replica.reads += 1
+                    replica.hold(client)  # so may this one, if the lease has ended
                 else:
                     output += data
             self._hooked(client)
