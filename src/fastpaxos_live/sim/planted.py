@@ -257,18 +257,6 @@ AROUND = (
         "eager",
     ),
     Mutant(
-        "answer what is behind a write in flight without a lease", "replica_replies",
-        "                if kind == READ_HOOK and replica.log.reign.state != REIGN_SERVING:\n"
-        "                    output += ERR_NOT_DONE[CHANGED]  # it may have been asked after others saw newer values\n"
-        "                elif kind == READ_HOOK:\n"
-        "                    run(replica.store, data, 0, replica.time_ms, client.resp, output)\n"
-        "                    replica.reads += 1\n"
-        "                    replica.hold(client)  # so may this one, if the lease has ended\n",
-        "                if kind == READ_HOOK:\n"
-        "                    run(replica.store, data, 0, replica.time_ms, client.resp, output)\n",
-        "eager",
-    ),
-    Mutant(
         "leave a client alone that has taken its replies", "replica",
         "        if client.full or self.forwarding.must_report(client):\n",
         "        if self.forwarding.must_report(client):\n",
