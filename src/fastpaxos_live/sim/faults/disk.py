@@ -245,32 +245,42 @@ def disk_full(o: Occasion) -> str | None:
 def disk_hang(o: Occasion) -> str:
     """Nothing that the disks of one replica, of a majority or of all are asked to do ends for a while; no error."""
     world, plan = o.world, o.world.plan
-    who = o.random.choice(("one", "one", "majority", "all"))
+    who = o.random.choice(("one", "one", "one", "majority", "all"))
     nodes = o.nodes()
     o.random.shuffle(nodes)
     nodes = [o.target()] if who == "one" else nodes[: plan.replicas // 2 + 1] if who == "majority" else nodes
     time = o.random.choice((o.leases(0.5, 4), o.leases(4, 30), plan.answer_us + o.leases(2, 10)))
     until = min(world.now + time, world.heal_at)
+    master, calm = o.master(), all(world.now >= node.disk_hangs_until for node in o.nodes())
     for node in nodes:
         node.hang_disk(until)
+    if len(nodes) > plan.replicas // 2 and master is not None and calm and set(plan.faults) == {"disk_hang"}:
+        world.at(until, _must_stay, o, master, world.check.views[master.id].reigns)
     if who == "one" and nodes[0].serving and plan.replicas > 2 and set(plan.faults) == {"disk_hang"}:
         world.at(world.now, _must_move, o, nodes[0], until)
     return f"of {sorted(node.id for node in nodes)} until {until} us"
 
 
 def _must_move(o: Occasion, node: "Node", until: int) -> None:
-    # The others can write, and everybody can talk: a master that waits for its disk leaves it to one of them.
+    # The others can write, and everybody can talk: a master that waits for its disk leaves it to one of them. One that
+    # writes nothing need not.
     world = o.world
-    if not _only_that(o, node) or node.writing is None or world.now >= until:
+    if not _only_that(o, node) or world.now >= until:
         return
     if not node.serving:
         world.after(MOVE_LEASES * world.plan.lease_us_max, _moved, o, node)
         return
     since = max(node.writing_since, node.disk_hung_at)
     due = since + max(STALL_US, STALL_LEASES * node.lease_us) + END_LEASES * node.lease_us
-    if world.now > due:
+    if node.writing is not None and world.now > due:
         raise Violation(f"replica {node.id} is master, though its disk hangs since {since / 1e6:.6f} and others' don't")
     world.after(node.lease_us, _must_move, o, node, until)
+
+
+def _must_stay(o: Occasion, node: "Node", epoch: int | None) -> None:
+    # No majority can write without it, so nobody else could do better, and reads go on.
+    if o.world.faults.happened[-1].name == o.name and o.world.check.views[node.id].reigns != epoch:
+        raise Violation(f"replica {node.id} left the mastership of epoch {epoch}, though no majority's disks went on")
 
 
 def _moved(o: Occasion, node: "Node") -> None:
