@@ -8,8 +8,8 @@
  5. The epoch never goes back. One mastership has one epoch, and no other has the same.
  6. After a start nobody is promised anything for one lease, but what was promised before. And nobody but a master is
     promised anything while that master may still rely on an answer of this replica, of this life or an earlier one.
- 7. Promises, also the candidate's own, and acknowledgements are told when they are durable. What a master may rely on
-    is no longer than what a new life of the replica would be silent for.
+ 7. What a master may rely on is no longer than what a new life of the replica would be silent for. Promises, also the
+    candidate's own, and acknowledgements are told when they are durable.
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
 """
@@ -196,14 +196,28 @@ class CellCheck:
             view.told = told
             view.seen = ()  # look again
 
+    def ended(self, replica: int) -> None:
+        """A life of this replica ended."""
+        self.views[replica].begin(0)
+
+    def begun(self, replica: int) -> None:
+        """A life of this replica begins with what is on its disk. It relies on nothing that an earlier one was told,
+        whose clock may have been another one.
+        """
+        self.views[replica].recovered = self.views[replica].promised
+        for view in self.views:
+            view.granted.pop(replica, None)
+
     def _grants(self, replica: int, number: int, sent: int) -> None:
         master = number >> 16 & 0xFF  # whose number it is
         granted = self.views[replica].granted
+        if number <= self.views[master].recovered:
+            return  # of an earlier life of the master, which relies on nothing any more
         if sent > granted.get(master, 0):
             granted[master] = sent
             if self.exceeds is not None and self.exceeds(replica, master, sent):
                 raise Violation(
-                    f"replica {replica} grants replica {master} a longer lease than it would be silent for at a start"
+                    f"replica {replica} grants replica {master} a longer lease than its silence after a start"
                 )
 
     def _is_kept(self, replica: int, number: int) -> None:

@@ -390,7 +390,7 @@ def hang_plan(random: Random) -> Plan:
         plan, lease_us=lease, lease_master_us=lease_master, beat_us=beat, election_us=election, wait_master_us=lease,
         write_timeout_us=random.choice((2 * lease, 4 * lease)), drift_ppm=_draw_drift(random, plan.replicas, bound),
         disk_us=(200, 2000), delay_us=(30, 200), delay_tail=0.0, lossy=False, loss=0.0, repeat=0.0, corrupt=0.0,
-        turn_us=(0, 20), boost_us=600_000_000, eager=0.5, seated=0.7, unanswered=24, faults={"disk_hang": 2_000_000},
+        turn_us=(0, 20), boost_us=600_000_000, eager=0.5, seated=0.7, unanswered=24, faults={"disk_hang": 1_000_000},
     )  # fmt: skip
 
 

@@ -93,6 +93,16 @@ AROUND = (
     ),
     # Disks that hang
     Mutant(
+        "stay master while only the others' disks write", "log_stall",
+        "if moved >= self.log.machines.quorum:", "if False:",
+        "hang",
+    ),
+    Mutant(
+        "leave the mastership though nobody else can write", "log_stall",
+        "if moved >= self.log.machines.quorum:", "if moved >= 0:",
+        "hang",
+    ),
+    Mutant(
         "let the open batch wait without an end", "replica_replies",
         "if replica.open.hooks and replica.now - replica.open.opened_us > limit:", "if False:",
         "hang",

@@ -245,7 +245,7 @@ def disk_full(o: Occasion) -> str | None:
 def disk_hang(o: Occasion) -> str:
     """Nothing that the disks of one replica, of a majority or of all are asked to do ends for a while; no error."""
     world, plan = o.world, o.world.plan
-    who = o.random.choice(("one", "one", "one", "majority", "all"))
+    who = o.random.choice(("one", "one", "one", "one", "majority", "all"))
     nodes = o.nodes()
     o.random.shuffle(nodes)
     nodes = [o.target()] if who == "one" else nodes[: plan.replicas // 2 + 1] if who == "majority" else nodes
@@ -289,9 +289,8 @@ def _moved(o: Occasion, node: "Node") -> None:
 
 
 def _only_that(o: Occasion, node: "Node") -> bool:
-    # Is this fault the last one, and did no other disk hang with that of the node?
-    happened = o.world.faults.happened
-    return happened[-1].name == o.name and all(other.disk_hangs_until <= node.disk_hung_at for other in o.others(node))
+    # Did no other disk hang since that of the node does?
+    return all(other.disk_hangs_until <= node.disk_hung_at for other in o.others(node))
 
 
 def crash_writing(o: Occasion) -> str | None:
