@@ -20,6 +20,7 @@ from .trace import Fields, frames_of
 if TYPE_CHECKING:
     from .world import World
 
+PIECE_BYTES = 16 << 10  # of a slow link: so much arrives at once
 DIAL_US = 20_000  # between two attempts to connect
 HANDSHAKE_LEASES = 2  # after so long a handshake has failed
 
@@ -265,8 +266,12 @@ class Network:
             return
         if self.standing or self.bandwidth and (conn.other(receiver), receiver) in self.bandwidth:
             queue = conn.queued[receiver]
-            queue.append((data, damaged))
-            if len(queue) == 1:
+            idle = not queue
+            if damaged:  # what refuses it must be able to see it whole
+                queue.append((data, damaged))
+            else:
+                queue.extend((data[at : at + PIECE_BYTES], False) for at in range(0, len(data), PIECE_BYTES))
+            if idle:
                 self._transmit(conn, receiver, queue)
             return
         self._travel(conn, receiver, data, damaged)
