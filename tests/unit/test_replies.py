@@ -75,6 +75,26 @@ def test_a_request_for_an_old_master_is_ended_by_the_new_one(core: str) -> None:
         assert cell[id].is_closing(0)
 
 
+def test_a_read_behind_a_write_in_flight_is_not_answered_from_the_past(core: str) -> None:
+    """A master that nobody answers asks itself for a key that others have long seen changed."""
+    cell, master, first, second = started(core)
+    cell.cut.update((peer, master, channel) for peer in (first, second) for channel in (0, 1))
+    cell[master].feed_client(0, request(b"SET", b"a", b"old"))  # both take it, and the master is not told
+    cell.step()
+    cell.cut.update((master, peer, 0) for peer in (first, second))
+    while not any(cell[id].status()["serving"] for id in (first, second)):
+        cell.step()
+    new = first if cell[first].status()["serving"] else second
+    cell[new].feed_client(0, request(b"SET", b"a", b"new"))
+    assert cell.reply(new, 0) == b"+OK\r\n"
+    assert cell[master].status()["serving"]
+    cell[master].feed_client(0, request(b"GET", b"a"))
+    cell.cut.clear()
+    told = cell.reply(master, 0, 500)
+    assert told.startswith(b"+OK\r\n")
+    assert told.removeprefix(b"+OK\r\n") in (bulk(b"new"), b"-TRYAGAIN the master changed, nothing was done\r\n")
+
+
 def test_an_idle_stream_to_an_old_master_begins_anew(core: str) -> None:
     cell, master, first, second = started(core)
     cell[first].feed_client(0, request(b"GET", b"a"))
