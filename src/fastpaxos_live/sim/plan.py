@@ -402,7 +402,7 @@ def large_plan(random: Random) -> Plan:
         relay_plan(random), lease_us=lease, lease_master_us=lease_master, beat_us=beat, election_us=election, window=16,
         batch_bytes=size // 2, value_bytes=size, clients=6, readers=0, pipeline=3, think_us=50_000, keys=4,
         write_timeout_us=2_000_000, wait_master_us=2_000_000, segment_bytes=4 << 20,
-        bandwidth=size * 1_000_000 // (lease // random.choice((2, 4))), boost_us=600_000_000,
+        bandwidth=size * 1_000_000 // (lease // random.choice((10, 16))), boost_us=600_000_000,
         faults={"relay": 1_000_000},
     )  # fmt: skip
 
