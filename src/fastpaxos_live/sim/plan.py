@@ -212,8 +212,7 @@ def _harden(random: Random, plan: Plan) -> Plan:
     if random.random() < 0.15:
         plan = _differ(random, plan)
     if random.random() < 0.05:
-        # Whoever asks whether it would be elected awaits the answers for one heartbeat period.
-        plan = replace(plan, delay_us=(lease // 16, lease // 6), beat_us=3 * lease // 8)
+        plan = replace(plan, delay_us=(lease // 16, lease // 6))  # a round trip takes longer than a heartbeat's period
     if random.random() < 0.1 and not plan.lossy:
         plan = replace(plan, bandwidth=100_000 if plan.value_bytes < 100 else 2_000_000)
     return plan
