@@ -200,3 +200,23 @@ def test_a_write_that_finds_no_room_is_answered_in_time(core: str) -> None:
     cell.run(1300)
     assert cell[master].drain_client(1).count(b"-TRYAGAIN ") == 5
     assert not cell[master].is_closing(1)
+
+
+def test_the_end_waits_for_every_reply_of_the_open_batch(core: str) -> None:
+    """Two writes that are never proposed, and garbage behind them, or the end: each has its reply before that."""
+    cell, master, first, second = started(core, write_timeout_us=1_000_000)
+    cell[master].open_client(1)
+    cell[master].open_client(2)
+    cell.hanging.update((first, second))
+    cell[master].feed_client(0, request(b"SET", b"a", b"1"))
+    cell.step()
+    two = request(b"SET", b"b", b"2") + request(b"SET", b"c", b"3")
+    cell[master].feed_client(1, two + b"*x\r\n")
+    cell[master].feed_client(2, two)
+    cell[master].end_client(2)
+    cell.run(1300)
+    late = b"-TRYAGAIN no majority answered within write_timeout_ms, nothing was done\r\n"
+    assert cell[master].drain_client(1) == 2 * late + b"-ERR Protocol error: invalid multibulk length\r\n"
+    assert cell[master].drain_client(2) == 2 * late
+    assert cell[master].is_closing(1)
+    assert cell[master].is_closing(2)

@@ -126,8 +126,12 @@ cdef void core_fail_open(Core *core, int reason) noexcept nogil:
             batch_hook(last, LITERAL_HOOK, c, reply, size)
         else:
             client_write(c, reply, size)
-            c.pending += 1
-            core_hooked(core, c)
+        next += sizeof(Hook)
+    next = b.hooks.start
+    while next < b.hooks.end:   # when all their replies are written: this may be the end
+        c = (<Hook *>(b.hooks.data + next)).client
+        core_touch(core, c)
+        core_settle(core, c)
         next += sizeof(Hook)
     batch_free(b)
 

@@ -60,18 +60,19 @@ class Replies:
         that.
         """
         flights = self.replica.flights
+        last = flights[max(flights)] if flights else None
         batch, self.replica.open = self.replica.open, Batch()
         for _, client, _ in batch.hooks:
             client.pending -= 1
-        last = flights[max(flights)] if flights else None
         for kind, client, data in batch.hooks:
             reply = data if kind == LITERAL_HOOK else ERR_NOT_DONE[reason]
             if client.pending and last is not None:
                 last.hook(LITERAL_HOOK, client, reply)
-                continue
-            self._write(client, reply)
-            client.pending += 1
-            self._hooked(client)
+            else:
+                self._write(client, reply)
+        for _, client, _ in batch.hooks:  # when all their replies are written: this may be the end
+            self.replica.touch(client)
+            self.settle(client)
 
     def _write(self, client: Client, reply: bytes) -> None:
         output = client.say()

@@ -216,8 +216,8 @@ AROUND = (
     ),
     Mutant(
         "swallow what is said of the open batch", "replica_replies",
-        "            self._write(client, reply)\n            client.pending += 1\n",
-        "            client.replies += 1\n            client.pending += 1\n",
+        "            else:\n                self._write(client, reply)\n",
+        "            else:\n                client.replies += 1\n",
         "eager",
     ),
     Mutant(
