@@ -220,3 +220,24 @@ def test_the_end_waits_for_every_reply_of_the_open_batch(core: str) -> None:
     assert cell[master].drain_client(2) == 2 * late
     assert cell[master].is_closing(1)
     assert cell[master].is_closing(2)
+
+
+def test_what_a_client_took_is_told_once_the_channel_has_room(core: str) -> None:
+    """Else the master, which sends only so much ahead, would wait for it as the client does for the master."""
+    cell, master, first, _ = started(core)
+    cell[first].feed_client(0, request(b"SET", b"k", b"v" * MIB))
+    assert cell.reply(first, 0) == b"+OK\r\n"
+    cell[first].feed_client(0, request(b"GET", b"k") * 8)
+    cell.step()
+    cell.stuck.add((first, master, 1))
+    sizes = [8 * MIB - 100] * 3 + [1 << bits for bits in range(23, 7, -1)] + [*range(400, 0, -1)]
+    for conn, size in enumerate(sizes, 1):  # what fits; in the end not even a frame without anything
+        cell[first].open_client(conn)
+        cell[first].feed_client(conn, request(b"SET", b"b", b"v" * size))
+    data = b""
+    for ms in range(3000):
+        if ms == 100:
+            cell.stuck.clear()
+        cell.step()
+        data += cell[first].drain_client(0)
+    assert data == bulk(b"v" * MIB) * 8

@@ -403,16 +403,10 @@ cdef inline void core_touch(Core *core, Client *c) noexcept nogil:
 
 cdef void core_run(Core *core, Client *c) noexcept nogil:
     # Executes a client's requests until there is none, or one has to wait.
-    cdef Head h
     cdef FdbAhead ahead
     ahead.next = NULL
     ahead.slots = ahead.entries = 0
-    if core_must_report(c):
-        c.reported = c.received
-        h = log_head(&core.log, TAKEN, 0)
-        h.sent = c.received
-        h.extra = c.stream
-        log_send(&core.log, c.forward_peer, 1, &h, NULL, 0)
+    core_report(core, c)
     if c.blocked:
         c.blocked = c.full = False
         core_touch(core, c)

@@ -41,7 +41,7 @@ cdef struct Client:
     bint broken            # no request is taken any more: garbage came (parser.error), or the end
     bint closing
     int reason             # ... why, for the replica that forwards this stream
-    bint posted            # in the list of those whose outbox waits for room in the channel
+    bint posted            # in the list of those that wait for room in the channel
     bint partial           # the last bytes that came on the stream are of a reply that is not whole yet
     int kind
     Buf data

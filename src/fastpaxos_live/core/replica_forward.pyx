@@ -17,6 +17,8 @@ cdef bint core_forward(Core *core, Client *c, uint32_t master) noexcept nogil:
         c.partial = False
     if busy and c.forward_bytes > FORWARD_BYTES_MAX:
         return False
+    if not busy:
+        c.forward_at = core.now
     before = buf_size(&c.outbox)
     data = c.input.data + c.input.start
     fdb_say_number(&c.outbox, b'*', c.parser.argc)
@@ -65,11 +67,14 @@ cdef void core_time_out_streams(Core *core, uint64_t limit) noexcept nogil:
 
 cdef void core_forward_outbox(Core *core, Client *c) noexcept nogil:
     # Sends what core_forward collected, as soon as the channel has room.
-    if not c.outbox_count or c.posted or c.closing:
-        return
-    if not c.forwarded:
-        c.forward_at = core.now
-    core_post(core, c)
+    if c.outbox_count and not c.posted and not c.closing:
+        core_post(core, c)
+
+
+cdef inline void core_wait_to_post(Core *core, Client *c) noexcept nogil:
+    if not c.posted:
+        c.posted = True
+        client_push(&core.posts, c)
 
 
 cdef void core_post(Core *core, Client *c) noexcept nogil:
@@ -78,8 +83,7 @@ cdef void core_post(Core *core, Client *c) noexcept nogil:
     h.flags = <uint8_t>c.resp
     h.extra = c.stream
     if not log_send(&core.log, c.forward_peer, 1, &h, c.outbox.data + c.outbox.start, buf_size(&c.outbox)):
-        c.posted = True
-        client_push(&core.posts, c)
+        core_wait_to_post(core, c)
         return
     if not c.forwarded:
         c.forward_at = core.now
@@ -92,6 +96,20 @@ cdef void core_post(Core *core, Client *c) noexcept nogil:
 cdef inline bint core_must_report(Client *c) noexcept nogil:
     # The master sends no more than OUTPUT_BYTES_MAX of replies ahead of what the client takes.
     return c.forward_peer and not buf_size(&c.output) and c.received - c.reported >= OUTPUT_BYTES_MAX // 4
+
+
+cdef void core_report(Core *core, Client *c) noexcept nogil:
+    # Tells the master how much the client has taken, now and then, as soon as the channel has room.
+    cdef Head h
+    if not core_must_report(c):
+        return
+    h = log_head(&core.log, TAKEN, 0)
+    h.sent = c.received
+    h.extra = c.stream
+    if log_send(&core.log, c.forward_peer, 1, &h, NULL, 0):
+        c.reported = c.received
+    else:
+        core_wait_to_post(core, c)
 
 
 cdef void core_hang_up(Core *core, Client *c) noexcept nogil:
@@ -154,15 +172,17 @@ cdef void core_on_forward(
 
 
 cdef void core_send_streams(Core *core) noexcept nogil:
-    # What waits for room in the channels is tried once a turn: requests, then replies.
+    # What waits for room in the channels is tried once a turn: what the master is told, then replies.
     cdef size_t count = buf_size(&core.posts) // sizeof(Client *)
     cdef Client *c
     while count:
         count -= 1
         c = client_pop(&core.posts)
         c.posted = False
-        if c.alive and not c.closing and c.outbox_count:
-            core_post(core, c)
+        if c.alive and not c.closing:
+            core_report(core, c)
+            if c.outbox_count:
+                core_post(core, c)
         client_unref(c)
     count = buf_size(&core.virtual_) // sizeof(Client *)
     while count:

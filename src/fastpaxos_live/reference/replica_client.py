@@ -53,7 +53,7 @@ class Client:
         # Forwarding, at the client's own replica.
         self.outbox = bytearray()  # requests to be forwarded
         self.outbox_count = 0
-        self.posted = False  # in the list of those whose outbox waits for room in the channel
+        self.posted = False  # in the list of those that wait for room in the channel
         self.forward_peer = 0  # the stream goes to this replica
         self.forward_seq = 0  # requests forwarded on this stream
         self.forwarded = 0  # of them not answered

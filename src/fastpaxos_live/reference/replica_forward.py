@@ -24,7 +24,7 @@ class Forwarding:
         self.replica = replica
         self.streams: list[dict[int, Client]] = [{} for _ in range(replica.config["replicas"] + 1)]
         self.virtual: list[Client] = []  # streams with output
-        self.posts: list[Client] = []  # clients whose outbox found the channel full
+        self.posts: list[Client] = []  # clients with something to be sent that found the channel full
         self.leader = 0  # whom this replica followed last, itself included
         self.generation = 0  # numbers the streams that begin here
 
@@ -42,6 +42,8 @@ class Forwarding:
             client.partial = False
         if busy and client.forward_bytes > FORWARD_BYTES_MAX:
             return False
+        if not busy:
+            client.forward_at = self.replica.now
         args = client.parser.args
         request = b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
         client.outbox += request
@@ -80,11 +82,8 @@ class Forwarding:
 
     def send_requests(self, client: Client) -> None:
         """Sends what `forward` collected, as soon as the channel has room."""
-        if not client.outbox_count or client.posted or client.closing:
-            return
-        if not client.forwarded:
-            client.forward_at = self.replica.now
-        self._post(client)
+        if client.outbox_count and not client.posted and not client.closing:
+            self._post(client)
 
     def _post(self, client: Client) -> None:
         count = client.outbox_count
@@ -92,8 +91,7 @@ class Forwarding:
             FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
             payload=bytes(client.outbox)))
         if not sent:
-            client.posted = True
-            self.posts.append(client)
+            self._wait(client)
             return
         if not client.forwarded:
             client.forward_at = self.replica.now
@@ -102,13 +100,20 @@ class Forwarding:
         client.forward_seq += count
         client.forwarded += count
 
+    def _wait(self, client: Client) -> None:
+        if not client.posted:
+            client.posted = True
+            self.posts.append(client)
+
     def send(self) -> None:
-        """What waits for room in the channels is tried once a turn: requests, then replies."""
+        """What waits for room in the channels is tried once a turn: what the master is told, then replies."""
         posts, self.posts = self.posts, []
         for client in posts:
             client.posted = False
-            if client.alive and not client.closing and client.outbox_count:
-                self._post(client)
+            if client.alive and not client.closing:
+                self.report(client)
+                if client.outbox_count:
+                    self._post(client)
         virtual, self.virtual = self.virtual, []
         for client in virtual:
             client.touched = False
@@ -121,11 +126,14 @@ class Forwarding:
         return bool(client.forward_peer and not client.output and unreported >= OUTPUT_BYTES_MAX // 4)
 
     def report(self, client: Client) -> None:
-        """Tells the master how much its client has taken, now and then."""
-        if self.must_report(client):
+        """Tells the master how much its client has taken, now and then, as soon as the channel has room."""
+        if not self.must_report(client):
+            return
+        if self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
+                TAKEN, sent=client.received, extra=client.stream)):
             client.reported = client.received
-            self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
-                TAKEN, sent=client.received, extra=client.stream))
+        else:
+            self._wait(client)
 
     def hang_up(self, client: Client) -> None:
         """Ends the client's stream, if it has one."""

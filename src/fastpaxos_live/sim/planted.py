@@ -227,8 +227,8 @@ AROUND = (
     ),
     Mutant(
         "call unknown what found the channel full", "replica_forward",
-        "            client.posted = True\n            self.posts.append(client)\n",
-        "            self.replica.replies.lose(client, CHANGED)\n",
+        "            self._wait(client)\n            return\n",
+        "            self.replica.replies.lose(client, CHANGED)\n            return\n",
         "choke",
     ),
     Mutant(
