@@ -4,6 +4,8 @@ import errno
 import os
 import resource
 import stat
+import time
+from threading import Thread
 
 import pytest
 
@@ -191,6 +193,53 @@ def test_the_log_goes_on_without_descriptors(storage, tmp_path):
         for file in taken:
             os.close(file)
     assert storage.read(19 * SEGMENT, SEGMENT) == pattern(SEGMENT, 19)
+
+
+def test_two_threads_without_descriptors(tmp_path, monkeypatch):
+    """The spare descriptor of a directory is one for both: neither ends a file of the other."""
+    directory = OsDirectory(tmp_path)
+    directory.enter(make=False)
+    for name in ("a", "b"):
+        file = directory.create(name)
+        file.pwrite(name.encode(), 0)
+        file.close()
+    limits, taken, wrong = resource.getrlimit(resource.RLIMIT_NOFILE), [], []
+
+    def read(name):
+        for _ in range(200):
+            try:
+                file = directory.open(name)
+            except OSError as error:
+                if error.errno == errno.EMFILE:
+                    continue
+                wrong.append(error)
+                return
+            try:
+                if file.pread(1, 0) != name.encode():
+                    wrong.append(name)
+                file.close()
+            except OSError as error:
+                wrong.append(error)
+
+    close = os.close
+    try:
+        monkeypatch.setattr(os, "close", lambda file: (close(file), time.sleep(0.001)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(os.dup(0))
+        threads = [Thread(target=read, args=(name,)) for name in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        monkeypatch.undo()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in taken:
+            os.close(file)
+        directory.close()
+    assert wrong == []
 
 
 def test_a_write_to_several_files_after_another_one(storage):

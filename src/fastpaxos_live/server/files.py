@@ -5,6 +5,7 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 
 class OsFile:
@@ -47,11 +48,12 @@ class OsDirectory:
         self._directory = -1
         self._lock = -1
         self._spare = -1
+        self._sparing = Lock()  # two threads that give up one descriptor would end somebody else's
 
     def spare(self) -> None:
         """Get the spare descriptor back, if there is one to be had."""
-        if self._spare < 0 <= self._directory:
-            with suppress(OSError):
+        with self._sparing, suppress(OSError):
+            if self._spare < 0 <= self._directory:
                 self._spare = os.dup(self._directory)
 
     def enter(self, *, make: bool) -> None:
@@ -99,11 +101,13 @@ class OsDirectory:
         try:
             return os.open(name, flags, 0o600, dir_fd=self._directory)
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE) or self._spare < 0:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-        os.close(self._spare)
-        self._spare = -1
-        return os.open(name, flags, 0o600, dir_fd=self._directory)
+        with self._sparing:
+            if self._spare >= 0:
+                os.close(self._spare)
+                self._spare = -1
+            return os.open(name, flags, 0o600, dir_fd=self._directory)
 
     def rename(self, old: str, new: str) -> None:
         """See `Directory`."""
@@ -119,10 +123,11 @@ class OsDirectory:
 
     def close(self) -> None:
         """See `Directory`."""
-        for file in (self._lock, self._spare, self._directory):
-            if file >= 0:
-                os.close(file)
-        self._lock = self._spare = self._directory = -1
+        with self._sparing:
+            for file in (self._lock, self._spare, self._directory):
+                if file >= 0:
+                    os.close(file)
+            self._lock = self._spare = self._directory = -1
 
 
 def kernel_boot_id() -> str:
