@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,8 +71,16 @@ def test_what_a_callback_of_the_plain_edge_raises_ends_the_process() -> None:
     assert isinstance(error, EdgeFailed)
 
 
-@pytest.mark.parametrize(("error", "end"), [(errno.ENOSPC, 7), (errno.EMFILE, 7), (errno.EIO, None)])
-def test_want_of_room_for_how_long_grants_last(error: int, end: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+SPAN_ERRORS = [
+    (OSError(errno.ENOSPC, "no room"), 7), (OSError(errno.EMFILE, "no file"), 7), (RuntimeError("no thread"), 7),
+    (OSError(errno.EIO, "no disk"), None), (ValueError("no sense"), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "end"), SPAN_ERRORS, ids=repr)
+def test_want_of_room_for_how_long_grants_last(
+    error: Exception, end: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are not given before there is room; an error of the disk ends the process."""
     monkeypatch.setattr(edges, "RETRY_S", 0.001)
     tries, kept, failed = [], [], []
@@ -81,7 +88,7 @@ def test_want_of_room_for_how_long_grants_last(error: int, end: int | None, monk
     def keep_span(span: int) -> None:
         tries.append(span)
         if len(tries) < 3:
-            raise OSError(error, os.strerror(error))
+            raise error
 
     async def main() -> None:
         replica: Any = SimpleNamespace(span_wanted=lambda: 0 if kept else 7, span_kept=kept.append)

@@ -87,11 +87,12 @@ class SpanKeeper:
     async def _keep(self, span: int) -> None:
         try:
             await self._loop.run_in_executor(None, self._hooks.keep_span, span)
-        except OSError as error:
-            if error.errno in LACKS:  # nothing is granted meanwhile; once more, later
+        except Exception as error:
+            # Nothing is granted meanwhile. What there is a lack of, threads among it, may be there later.
+            if isinstance(error, RuntimeError) or isinstance(error, OSError) and error.errno in LACKS:
                 self._keeping = self._loop.create_task(self._again())
                 return
-            self._failed(f"how long grants may last can't be written: {error.strerror or error}")
+            self._failed(f"how long grants may last can't be written: {getattr(error, 'strerror', None) or error!r}")
             return
         self._keeping = None
         self._fed()
