@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -133,6 +134,20 @@ def test_all_replies_after_a_half_close(cell: Cell) -> None:
             assert all(client.reply() == b"x" * MIB for _ in range(30))
             assert client.is_closed()
     assert cell.master() == master
+
+
+def test_a_steady_reader_after_a_half_close(cell: Cell) -> None:
+    """What the system keeps for it lasts for seconds; meanwhile the replica has nothing to send."""
+    with Connection(cell.ports[cell.wait_ready()]) as client:
+        client.send(request(b"GET", b"large") * 20)
+        client.socket.shutdown(socket.SHUT_WR)
+        left = 20 * len(b"$%d\r\n%b\r\n" % (MIB, b"x" * MIB))
+        until = time.monotonic() + 4
+        while left and (data := client.socket.recv(50_000)):
+            left -= len(data)
+            if time.monotonic() < until:
+                time.sleep(0.05)
+        assert left == 0
 
 
 def test_a_slow_reader_after_a_half_close(cell: Cell) -> None:

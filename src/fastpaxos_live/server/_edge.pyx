@@ -27,7 +27,9 @@ include "edge_profile.pxi"
 
 cdef extern from *:
     """
+    #include <linux/sockios.h>
     #include <sys/epoll.h>
+    #include <sys/ioctl.h>
     #include <sys/socket.h>
     #include <sys/timerfd.h>
 
@@ -54,12 +56,18 @@ cdef extern from *:
         };
         timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
     }
+    /* Bytes that the other side's system has not acknowledged. */
+    static uint64_t edge_unsent(int file) {
+        int size = 0;
+        return ioctl(file, SIOCOUTQ, &size) ? 0 : size;
+    }
     """
     uint64_t edge_boot_us() nogil
     uint64_t edge_wall_ms() nogil
     int edge_add(int, int, uint64_t, uint32_t) nogil
     int edge_timer() nogil
     void edge_arm(int, uint64_t) nogil
+    uint64_t edge_unsent(int) nogil
     ctypedef union epoll_data_t:
         uint64_t u64
     struct epoll_event:
@@ -424,11 +432,12 @@ cdef class Edge:
 
     cdef void _watch(self, uint32_t conn) noexcept:
         cdef Socket *client = &self.conns[conn]
-        self.loop.call_later(GONE_S, self._end_watch, conn, client.generation, client.sent)
+        self.loop.call_later(GONE_S, self._end_watch, conn, client.generation, client.sent - edge_unsent(client.file))
 
-    def _end_watch(self, uint32_t conn, uint32_t generation, uint64_t sent):
+    def _end_watch(self, uint32_t conn, uint32_t generation, uint64_t taken):
         cdef Socket *client = &self.conns[conn]
-        if client.file >= 0 and client.generation == generation and not self.halted and client.sent != sent:
+        cdef bint here = client.file >= 0 and client.generation == generation and not self.halted
+        if here and client.sent - edge_unsent(client.file) != taken:
             self._watch(conn)
         else:
             self._end_linger(conn, generation)

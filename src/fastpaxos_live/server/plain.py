@@ -5,7 +5,10 @@ the next one; then its outputs start, the disk first because the others must wai
 """
 
 import asyncio
+import fcntl
 import select
+import sys
+import termios
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -271,7 +274,10 @@ class Client(Connection):
             self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
 
     def _taken(self) -> int:
-        return self._written - int(self.transport.get_write_buffer_size())
+        # What the system still keeps is not taken: it may be megabytes.
+        size = bytearray(4)
+        fcntl.ioctl(self.file, termios.TIOCOUTQ, size)
+        return self._written - int(self.transport.get_write_buffer_size()) - int.from_bytes(size, sys.byteorder)
 
     def _end_watch(self, taken: int) -> None:
         if self._lost:
