@@ -154,6 +154,9 @@ def test_bounds_of_what_is_garbage(probe_class) -> None:
     for data, reply in [
         (count % ARGUMENTS_MAX, b""),
         (count % (ARGUMENTS_MAX + 1), length),
+        (count % -(1 << 63), b""),
+        (count % (-(1 << 63) - 1), length),
+        (count % ((1 << 63) - 1), length),
         (bulk % BULK_BYTES_MAX, b""),
         (bulk % (BULK_BYTES_MAX + 1), size),
         (b"x" * INLINE_BYTES_MAX, b""),

@@ -100,7 +100,7 @@ cdef inline int64_t resp_line(
 cdef inline int resp_count(
     RespParser *p, const char *data, size_t size, const char *too_big, int64_t *count, size_t *after
 ) noexcept nogil:
-    # A line of one marker byte and a number; `count` is INTEGER_MIN if it is none. `after` is where
+    # A line of one marker byte and a number; `count` is INTEGER_MAX if it is none. `after` is where
     # the next line starts. Numbers of one or two digits are so common that they have their own way.
     cdef const char *line = data + p.at
     cdef size_t room = size - p.at
@@ -119,7 +119,7 @@ cdef inline int resp_count(
     if found < 0 or room < <size_t>found + 2:
         return RESP_MORE
     if found == 0 or not fdb_parse_integer(line + 1, <size_t>found - 1, count):
-        count[0] = FDB_INTEGER_MIN
+        count[0] = FDB_INTEGER_MAX  # more than anybody takes
     after[0] = p.at + <size_t>found + 2
     return RESP_GO_ON
 
@@ -137,7 +137,7 @@ cdef int resp_first_line(RespParser *p, const char *data, size_t size) noexcept 
     )
     if state != RESP_GO_ON:
         return state
-    if count == FDB_INTEGER_MIN or count > ARGUMENTS_MAX:
+    if count > ARGUMENTS_MAX:
         return resp_broken(p, b"Protocol error: invalid multibulk length")
     resp_between(p)
     if count > 0:
