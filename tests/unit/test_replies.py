@@ -202,6 +202,25 @@ def test_a_write_that_finds_no_room_is_answered_in_time(core: str) -> None:
     assert not cell[master].is_closing(1)
 
 
+def test_a_write_after_one_that_was_late_waits_for_room_again(core: str) -> None:
+    """Once the disks go on, however short of room the moment is."""
+    cell, master, _, _ = started(core, write_timeout_us=1_000_000, window=64)
+    cell[master].open_client(1)
+    cell[master].open_client(2)
+    cell.hanging.update(cell.ids)
+    for _ in range(40):
+        cell[master].feed_client(0, request(b"SET", b"a", b"v" * MIB))
+        cell.step()
+    cell[master].feed_client(1, request(b"SET", b"b", b"2"))
+    cell.run(1300)
+    assert cell[master].drain_client(1).startswith(b"-TRYAGAIN ")
+    cell.hanging.clear()
+    cell.run(500)
+    cell[master].feed_client(2, request(b"SET", b"a", b"v" * MIB))  # fills the batch
+    cell[master].feed_client(1, request(b"SET", b"b", b"2"))
+    assert cell.reply(master, 1) == b"+OK\r\n"
+
+
 def test_the_end_waits_for_every_reply_of_the_open_batch(core: str) -> None:
     """Two writes that are never proposed, and garbage behind them, or the end: each has its reply before that."""
     cell, master, first, second = started(core, write_timeout_us=1_000_000)

@@ -47,6 +47,7 @@ cdef struct Core:
     uint64_t nudge_at
     uint64_t sweep_at
     uint64_t check_at
+    uint64_t room_at           # when a write found room last
     uint64_t operations
     uint64_t reads
     uint64_t elections
@@ -421,6 +422,7 @@ cdef void core_run(Core *core, Client *c) noexcept nogil:
             c.blocked = True
             break
         c.parsed = False
+        c.waiting_since = 0
         if not c.calling:
             buf_take(&c.input, c.consume)
             c.consume = 0
@@ -537,7 +539,7 @@ cdef bint core_write(Core *core, Client *c) noexcept nogil:
         or disk_backlog(&core.log.disk) > DISK_BYTES_HIGH
     ):
         return core_wait_for_room(core, c)
-    c.waiting_since = 0
+    core.room_at = core.now
     batch_open_at(b, core.now)
     buf_add(&b.body, c.data.data, buf_size(&c.data))
     b.count += 1
@@ -546,11 +548,15 @@ cdef bint core_write(Core *core, Client *c) noexcept nogil:
 
 
 cdef bint core_wait_for_room(Core *core, Client *c) noexcept nogil:
-    # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more.
+    # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more, unless
+    # anybody's write has found room since.
+    if c.waiting_since and core.now - c.waiting_since > core.settings.write_timeout_us:
+        c.late_at = core.now
+    if c.late_at and core.room_at <= c.late_at:
+        return core_reply(core, c, ERR_NOT_DONE[LATE], strlen(ERR_NOT_DONE[LATE]))
+    c.late_at = 0
     if not c.waiting_since:
         c.waiting_since = core.now
-    elif core.now - c.waiting_since > core.settings.write_timeout_us:
-        return core_reply(core, c, ERR_NOT_DONE[LATE], strlen(ERR_NOT_DONE[LATE]))
     client_push(&core.waiting, c)
     return False
 

@@ -54,7 +54,8 @@ cdef struct Client:
     uint32_t hooked_reads
     Batch *batch
     uint64_t held_since
-    uint64_t waiting_since  # when its writes found no room, 0 since one did
+    uint64_t waiting_since  # when its request found no room, 0 if it did
+    uint64_t late_at        # when one had waited too long, 0 if nobody's did since
     Buf outbox
     uint32_t outbox_count
     uint32_t forward_peer

@@ -102,6 +102,7 @@ class Replica:
         self.nudge_at = 0
         self.sweep_at = 0
         self.check_at = 0
+        self.room_at = 0  # when a write found room last
         self.operations = 0
         self.reads = 0
         self.elections = 0
@@ -350,6 +351,7 @@ class Replica:
                 client.blocked = True
                 break
             client.parsed = False
+            client.waiting_since = 0
         self.forwarding.send_requests(client)
 
     def _parse(self, client: Client) -> bool:
@@ -451,18 +453,22 @@ class Replica:
             return self._reply(client, ERR_DISK_FULL)
         if len(batch.body) >= self.config["batch_bytes"] or self.log.disk.backlog() > DISK_BYTES_HIGH:
             return self._wait_for_room(client)
-        client.waiting_since = 0
+        self.room_at = self.now
         batch.open_at(self.now)
         batch.add(client.data)
         batch.hook(WRITE_HOOK, client, b"")
         return True
 
     def _wait_for_room(self, client: Client) -> bool:
-        # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more.
+        # Not for longer than write_timeout, whatever the disk or a majority does; what is behind waits no more, unless
+        # anybody's write has found room since.
+        if client.waiting_since and self.now - client.waiting_since > self.config["write_timeout_us"]:
+            client.late_at = self.now
+        if client.late_at and self.room_at <= client.late_at:
+            return self._reply(client, ERR_NOT_DONE[LATE])
+        client.late_at = 0
         if not client.waiting_since:
             client.waiting_since = self.now
-        elif self.now - client.waiting_since > self.config["write_timeout_us"]:
-            return self._reply(client, ERR_NOT_DONE[LATE])
         self.waiting.append(client)
         return False
 

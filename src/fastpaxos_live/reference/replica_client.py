@@ -15,8 +15,8 @@ class Client:
     __slots__ = (
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
         "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched",
-        "calling", "ended", "broken", "closing", "reason", "waiting_since", "outbox", "outbox_count", "posted",
-        "forward_peer", "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported",
+        "calling", "ended", "broken", "closing", "reason", "waiting_since", "late_at", "outbox", "outbox_count",
+        "posted", "forward_peer", "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported",
         "expected", "answered", "shipped", "taken",
     )
 
@@ -49,7 +49,8 @@ class Client:
         self.broken: bytes | None = None
         self.closing = False
         self.reason = 0  # ... why, for the replica that forwards this stream
-        self.waiting_since = 0  # when its writes found no room, 0 since one did
+        self.waiting_since = 0  # when its request found no room, 0 if it did
+        self.late_at = 0  # when one had waited too long, 0 if nobody's did since
         # Forwarding, at the client's own replica.
         self.outbox = bytearray()  # requests to be forwarded
         self.outbox_count = 0
