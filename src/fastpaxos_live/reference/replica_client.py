@@ -16,8 +16,8 @@ class Client:
         "id", "peer", "stream", "alive", "resp", "redirect", "input", "parser", "parsed", "kind", "data", "output",
         "replies", "pending", "hooked_reads", "batch", "holding", "held_since", "blocked", "full", "queued", "touched",
         "calling", "ended", "broken", "closing", "reason", "waiting_since", "late_at", "outbox", "outbox_count",
-        "posted", "forward_peer", "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial", "reported",
-        "expected", "answered", "shipped", "taken",
+        "posted", "forward_peer", "forward_seq", "forwarded", "forward_bytes", "forward_at", "received", "partial",
+        "reported", "expected", "answered", "shipped", "taken",
     )
 
     def __init__(self, id: int, peer: int, stream: int, value_bytes_max: int) -> None:
