@@ -508,7 +508,8 @@ cdef bint core_read(Core *core, Client *c) noexcept nogil:
         if c.hooked_reads == HOOKED_READS_MAX:
             return False
         c.hooked_reads += 1
-        batch_hook(c.batch, READ_HOOK, c, c.data.data, buf_size(&c.data))
+        batch_hook(
+            c.batch, READ_HOOK if c.batch == core.open else LATE_READ_HOOK, c, c.data.data, buf_size(&c.data))
     elif fdb_is_due(&core.store, c.data.data, core_clock_ms(core)):
         if disk_full(&core.log.disk, buf_size(&core.open.body)):
             return core_reply(core, c, ERR_DISK_FULL, strlen(ERR_DISK_FULL))

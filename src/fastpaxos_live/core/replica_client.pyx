@@ -4,6 +4,7 @@
 cdef enum HookKind:
     WRITE_HOOK
     READ_HOOK
+    LATE_READ_HOOK         # asked when its batch was sealed already
     LITERAL_HOOK
 
 cdef struct Batch:

@@ -66,15 +66,16 @@ cdef void core_apply_with_hooks(Core *core, const char *value, size_t size, Batc
             fdb_run(&core.store, value + at, core.time_ms, c.resp, output)
             at += fdb_op_size(value + at)
         elif output != NULL:
-            if hook.kind == READ_HOOK and not core_serving(core):
+            if hook.kind == LITERAL_HOOK:
+                buf_add(output, b.extra.data + hook.offset, hook.size)
+            elif hook.kind == LATE_READ_HOOK and not core_serving(core):
                 # It may have been asked after others saw newer values.
                 buf_add(output, ERR_NOT_DONE[CHANGED], strlen(ERR_NOT_DONE[CHANGED]))
-            elif hook.kind == READ_HOOK:
+            else:
                 fdb_run(&core.store, b.extra.data + hook.offset, core.time_ms, c.resp, output)
                 core.reads += 1
-                core_hold(core, c)  # so may this one, if the lease has ended
-            else:
-                buf_add(output, b.extra.data + hook.offset, hook.size)
+                if hook.kind == LATE_READ_HOOK:
+                    core_hold(core, c)  # so may this one, if the lease has ended
         core_hooked(core, c)
         next += sizeof(Hook)
 

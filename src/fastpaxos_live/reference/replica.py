@@ -40,7 +40,7 @@ from .log_machines import (
     reign_may_read,
 )
 from .log_paxos import PaxosLog
-from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
+from .replica_client import LATE_READ_HOOK, LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client, operations
 from .replica_clock import MasterClock
 from .replica_forward import Forwarding
 from .replica_replies import CHANGED, ERR_NOT_DONE, LATE, Replies
@@ -427,7 +427,7 @@ class Replica:
             if client.hooked_reads == HOOKED_READS_MAX:
                 return False
             client.hooked_reads += 1
-            client.batch.hook(READ_HOOK, client, client.data)
+            client.batch.hook(READ_HOOK if client.batch is self.open else LATE_READ_HOOK, client, client.data)
         elif is_due(self.store, client.data, 0, self._clock_ms()):
             if self.log.disk.full(VALUE_BYTES + len(self.open.body)):
                 return self._reply(client, ERR_DISK_FULL)

@@ -6,7 +6,7 @@ from .db_ops import op_size
 from .resp_parse import Parser
 
 # What a hook is: a place in the order of a connection's replies.
-WRITE_HOOK, READ_HOOK, LITERAL_HOOK = range(3)
+WRITE_HOOK, READ_HOOK, LATE_READ_HOOK, LITERAL_HOOK = range(4)  # late: asked when its batch was sealed already
 
 
 class Client:

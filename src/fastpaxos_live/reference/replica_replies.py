@@ -10,7 +10,7 @@ from .db_apply import run
 from .db_ops import op_size
 from .log_frame import VALUE_BYTES
 from .log_machines import REIGN_SERVING
-from .replica_client import LITERAL_HOOK, READ_HOOK, WRITE_HOOK, Batch, Client
+from .replica_client import LATE_READ_HOOK, LITERAL_HOOK, WRITE_HOOK, Batch, Client
 
 if TYPE_CHECKING:
     from .replica import Replica
@@ -39,14 +39,15 @@ class Replies:
                 run(replica.store, value, at, replica.time_ms, client.resp, output)
                 at += op_size(value, at)
             elif output is not None:
-                if kind == READ_HOOK and replica.log.reign.state != REIGN_SERVING:
+                if kind == LITERAL_HOOK:
+                    output += data
+                elif kind == LATE_READ_HOOK and replica.log.reign.state != REIGN_SERVING:
                     output += ERR_NOT_DONE[CHANGED]  # it may have been asked after others saw newer values
-                elif kind == READ_HOOK:
+                else:
                     run(replica.store, data, 0, replica.time_ms, client.resp, output)
                     replica.reads += 1
-                    replica.hold(client)  # so may this one, if the lease has ended
-                else:
-                    output += data
+                    if kind == LATE_READ_HOOK:
+                        replica.hold(client)  # so may this one, if the lease has ended
             self._hooked(client)
 
     def fail(self, batch: Batch) -> None:
