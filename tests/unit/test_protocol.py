@@ -14,6 +14,7 @@ from fastpaxos_live.reference.log_frame import (
     PROMISE,
     PROPOSE,
     REFUSE,
+    VALUE_BYTES,
     frame_encode,
 )
 
@@ -332,6 +333,28 @@ def test_entries_in_flight_fit_into_a_promise(core: str, sizes: list[int]) -> No
     assert len(flying) == 1 or sum(len(frame.payload) for frame in flying) <= FLIGHT_BYTES_MAX
     cell.lose = set()
     cell.stop(1)
+    cell.master(2, 3)
+
+
+def test_an_epoch_behind_the_largest_value_fits_into_a_promise(core: str) -> None:
+    """A new master proposes such a value again and its epoch behind it, and is gone before anybody knows of a choice.
+    """
+    size = 32 << 20
+    cell = Cell(core, value_bytes_max=size)
+    elect(cell, 1)
+    cell.settle()
+    cell.lose = {ACK}
+    requests(cell, 1, [size])
+    cell.run(10_000)
+    cell.stop(1)
+    cell.wire.clear()
+    cell.until(lambda: any(len(sent.frame.payload) == VALUE_BYTES + 8 for sent in cell.sent(ACCEPT)))
+    second = cell.sent(ACCEPT)[0].sender
+    cell.run(2 * BEAT_US)
+    assert cell.serving() == []
+    cell.stop(second)
+    cell.lose = set()
+    cell.boot(second)
     cell.master(2, 3)
 
 

@@ -445,9 +445,10 @@ cdef inline Head log_head(Log *log, uint8_t type, uint64_t number) noexcept nogi
 
 
 cdef inline bint log_has_room(size_t waiting, size_t length) noexcept nogil:
-    # May a frame of that length be queued behind so many bytes? Bulk must not keep out what has no payload.
-    if length == HEADER_BYTES:
-        return waiting < CHANNEL_BYTES_MAX + CHANNEL_RESERVE
+    # May a frame of that length be queued behind so many bytes? Bulk, be it one frame as long as can be, must not keep
+    # out what is short: a promise whose last entry never fits behind the others is never given.
+    if length <= SHORT_BYTES:
+        return waiting < FRAME_BYTES_MAX + CHANNEL_RESERVE + CHANNEL_RESERVE * (length == HEADER_BYTES)
     return waiting < CHANNEL_RESERVE or waiting + length <= CHANNEL_BYTES_MAX
 
 

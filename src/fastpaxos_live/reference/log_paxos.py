@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import log_machines as M
-from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, CHANNEL_RESERVE, SLOTS
+from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, CHANNEL_RESERVE, FRAME_BYTES_MAX, SHORT_BYTES, SLOTS
 from .log_arrival import FRAME_OF, MESSAGE_OF, Arrival, message
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
@@ -80,9 +80,11 @@ class Host(Protocol):
 
 
 def has_room(waiting: int, length: int) -> bool:
-    """May a frame of that length be queued behind so many bytes? Bulk must not keep out what has no payload."""
-    if length == HEADER_BYTES:
-        return waiting < CHANNEL_BYTES_MAX + CHANNEL_RESERVE
+    """May a frame of that length be queued behind so many bytes? Bulk, be it one frame as long as can be, must not keep
+    out what is short: a promise whose last entry never fits behind the others is never given.
+    """
+    if length <= SHORT_BYTES:
+        return waiting < FRAME_BYTES_MAX + CHANNEL_RESERVE + CHANNEL_RESERVE * (length == HEADER_BYTES)
     return waiting < CHANNEL_RESERVE or waiting + length <= CHANNEL_BYTES_MAX
 
 
