@@ -44,7 +44,8 @@ def test_clocks_at_the_bound_do_no_harm() -> None:
 
 @pytest.mark.parametrize("side", [-1, 1], ids=["a master's clock is slower", "the replicas' clocks are faster"])
 def test_clocks_beyond_the_bound_are_noticed(side: int) -> None:
-    assert (first_violation(drifting(side, EXCESS_PPM)) or "").startswith("two masters")
+    violation = first_violation(drifting(side, EXCESS_PPM)) or ""
+    assert violation.startswith("two masters") or "may rely on its answer" in violation
 
 
 def test_a_clock_that_changes_its_rate_does_not_jump() -> None:
