@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from fastpaxos_live.sim.case import TROUBLES, Case, parse_names, parse_setting, troubles
-from fastpaxos_live.sim.plan import draw_plan
+from fastpaxos_live.sim.plan import PLANS, draw_plan
 from fastpaxos_live.sim.shrink import LEAST, ddmin, shrink
 
 ITEMS = tuple("abcdefghijklmnopqrst")
@@ -77,11 +77,12 @@ def test_a_kind_stands_for_all_its_faults() -> None:
 
 def test_every_trouble_is_a_field_that_can_be_switched_off() -> None:
     met: set[str] = set()
-    for seed in range(100):
-        plan = draw_plan(Random(seed))
-        on = troubles(plan)
-        met |= on.keys()
-        assert not troubles(replace(plan, **on))
+    for draw, seeds in ((draw_plan, 100), (PLANS["choke"], 3)):
+        for seed in range(seeds):
+            plan = draw(Random(seed))
+            on = troubles(plan)
+            met |= on.keys()
+            assert not troubles(replace(plan, **on))
     assert met == set(TROUBLES)
 
 

@@ -83,6 +83,7 @@ class Link:
         self.forwarded = 0  # requests
         self.forward_to = 0  # the last of them, to that replica ...
         self.forward_at = 0  # ... at that time
+        self.replied = 0  # of them, those that the master sent replies to
         self.successes = 0  # requests answered, and not by an error
 
     @property

@@ -32,7 +32,13 @@ class Streams:
                     link.forwarded += count
                     link.forward_to = peer
                     link.forward_at = self.world.now
-            elif kind == REPLIES and length > HEADER_BYTES + REPLIES_BYTES_MAX:
+                continue
+            if kind != REPLIES:
+                continue
+            link = self.world.nodes[peer].links.get(stream & 0xFFFFFFFF)
+            if link is not None:
+                link.replied += count
+            if length > HEADER_BYTES + REPLIES_BYTES_MAX:
                 raise Violation(f"replica {node.id} sends {length} bytes of replies to {peer} in one frame")
 
     def unknown(self, link: "Link", request: "Request") -> None:
@@ -69,7 +75,7 @@ class Streams:
         asked = link.client.asked
         if link.client.link is not link or not asked or asked[0].asked > since or link.ended or not link.silent:
             return
-        if link.forward_to != master and link.forwarded > link.successes:
+        if link.forward_to != master and link.forwarded > max(link.successes, link.replied):
             raise Violation(
                 f"{asked[0]} waits at replica {link.node.id} for replica {link.forward_to}, though it follows {master} "
                 f"that serves since {since / 1e6:.6f}")

@@ -207,6 +207,10 @@ class World:
     def _check_churn(self) -> None:
         # A minority that is broken must not disturb the others: they keep their master. One of it that is master, loses
         # that and comes back disturbs nobody.
+        sync_us, lease_us = self.plan.disk_us[1], self.plan.lease_us
+        fit = [node for node in self.nodes[1:] if node.id not in self.broken and node.slow * sync_us < lease_us]
+        if len(fit) <= self.plan.replicas // 2:
+            return  # a disk that takes longer than a lease for each promise is needed
         settled = self.heal_at + SETTLE_LEASES * self.plan.lease_us_max
         changes = sum(time > settled and replica not in self.broken for time, replica in self.elected)
         if changes > CHANGES_MAX:
