@@ -158,7 +158,8 @@ class Link:
 
     def _arrive(self, data: bytes) -> None:
         if not self._arrived:
-            self.client.world.after(int(self.client.world.random.expovariate(1 / self.nap_us)), self._read)
+            nap_us = self.nap_us if self.client.world.faulty else 1000  # it wakes up when the faults end
+            self.client.world.after(int(self.client.world.random.expovariate(1 / nap_us)), self._read)
         self._arrived += data
 
     def _read(self) -> None:

@@ -102,7 +102,7 @@ class Node:
 
     def wall_ms(self) -> int:
         """The own wall clock now."""
-        return WALL_MS + self.world.now // 1000 + self.wall_offset_ms
+        return max(0, WALL_MS + self.world.now // 1000 + self.wall_offset_ms)  # no clock shows a time before 1970
 
     def set_wall(self, offset_ms: int) -> None:
         """The own wall clock is so wrong from now on."""

@@ -12,7 +12,7 @@ from .plan import PLANS
 from .spread import ignore_interrupts
 from .world import World
 
-SEEDS = range(0, 20)  # of the plan made for it; the first that finds the bug ends the search
+SEEDS = range(0, 30)  # of the plan made for it; the first that finds the bug ends the search
 SECONDS = 6.0  # of each run
 
 
