@@ -60,7 +60,7 @@ def test_200_seeds_of_the_compiled_core() -> None:
 
 
 def test_100_seeds_that_are_new_each_time(fresh_seed: int) -> None:
-    campaign(range(fresh_seed, fresh_seed + FRESH), "cython")
+    campaign(range(fresh_seed, fresh_seed + FRESH), "cython", "polite")
 
 
 @pytest.mark.parametrize("plan", SPECIAL)

@@ -37,7 +37,8 @@ class ReplicaView:
     def __init__(self) -> None:
         self.told = 0  # highest number in a promise or an acknowledgement that left: survives a crash
         self.kept = 0  # highest promise that is durable: survives a crash
-        self.granted: dict[int, int] = {}  # master -> newest of its own times that an answer to it named: survives, too
+        self.granted: dict[int, tuple[int, int]] = {}
+        """Master -> number, and newest of its own times that an answer to it named: survives, too."""
         self.accepted: dict[int, int] = {}  # durable: all of this number's reign up to that instance
         self.reign = 0  # the number accepted last, durably
         self.begin(0)
@@ -213,8 +214,8 @@ class CellCheck:
         granted = self.views[replica].granted
         if number <= self.views[master].recovered:
             return  # of an earlier life of the master, which relies on nothing any more
-        if sent > granted.get(master, 0):
-            granted[master] = sent
+        if (number, sent) > granted.get(master, (0, 0)):
+            granted[master] = number, sent
             if self.exceeds is not None and self.exceeds(replica, master, sent):
                 raise Violation(
                     f"replica {replica} grants replica {master} a longer lease than its silence after a start"
@@ -229,8 +230,11 @@ class CellCheck:
         if boot_us < view.quiet_until and number > view.recovered:
             raise Violation(f"replica {replica} promises {number_text(number)} in the silence after its start")
         self._is_kept(replica, number)
-        for master, sent in view.granted.items():
-            if master not in (replica, number >> 16 & 0xFF) and (left := self.relies(master, sent)) > 0:
+        # Whom it answered last at the highest number: a majority had promised that one, so older leases are over.
+        for master, (at, sent) in view.granted.items():
+            if at < max(view.granted.values())[0] or master in (replica, number >> 16 & 0xFF):
+                continue
+            if (left := self.relies(master, sent)) > 0:
                 raise Violation(
                     f"replica {replica} promises {number_text(number)}, and replica {master} may rely on its answer "
                     f"for {left} us more"
