@@ -232,8 +232,8 @@ class CellCheck:
         self._is_kept(replica, number)
         # Whom it answered last at the highest number: a majority had promised that one, so older leases are over.
         for master, (at, sent) in view.granted.items():
-            if at < max(view.granted.values())[0] or master in (replica, number >> 16 & 0xFF):
-                continue
+            if at < max(view.granted.values())[0] or at > number or master in (replica, number >> 16 & 0xFF):
+                continue  # or it promised before it answered, and both leave in one turn
             if (left := self.relies(master, sent)) > 0:
                 raise Violation(
                     f"replica {replica} promises {number_text(number)}, and replica {master} may rely on its answer "
