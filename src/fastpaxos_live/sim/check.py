@@ -214,7 +214,7 @@ class CellCheck:
         granted = self.views[replica].granted
         if number <= self.views[master].recovered:
             return  # of an earlier life of the master, which relies on nothing any more
-        if (number, sent) > granted.get(master, (0, 0)):
+        if sent and (number, sent) > granted.get(master, (0, 0)):
             granted[master] = number, sent
             if self.exceeds is not None and self.exceeds(replica, master, sent):
                 raise Violation(
