@@ -26,6 +26,7 @@ from . import loading, recovery, sweep, table1, tables
 from . import peers as peers_run
 from . import quick as quick_run
 from . import report as report_run
+from . import stalls as stalls_run
 from .commits import CommitError
 from .generator import Load
 from .hotpath import HotpathError
@@ -189,6 +190,16 @@ def failover(
     result = _run(lambda console: failover_run.run(times, console), failover_run.show, as_json, out, ())
     if lost := result["summary"]["lost"]:
         _fail(f"acknowledged writes are lost: {', '.join(lost[:5])}", 1)
+
+
+@app.command()
+def stalls(
+    as_json: AsJson = False,
+    out: Out = OUT,
+    keys: Annotated[int, typer.Option(min=1000, help="Keys of the largest store; about 100 bytes each.")] = 10_000_000,
+) -> None:
+    """The longest that applying one value takes while the store grows, expires and is cleared."""
+    _run(lambda console: stalls_run.run(keys, console), stalls_run.show, as_json, out, ())
 
 
 @app.command()

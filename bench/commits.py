@@ -1,4 +1,7 @@
-"""Another commit of this repository, built beside the checkout with the same interpreter and packages."""
+"""Another commit of this repository, built beside the checkout with the same interpreter and packages.
+
+What it depends on and this checkout does not is installed beside it.
+"""
 
 import os
 import re
@@ -6,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from .results import BUILD
@@ -37,6 +42,7 @@ def built(commit: str, root: Path = ROOT, builds: Path = BUILDS) -> Path:
     if not target.exists():
         with _worktree(root, builds, commit) as tree:
             _compile(tree)
+            _complete(tree)
             _move(tree / "src", target)
     os.utime(target)
     _forget(builds)
@@ -69,6 +75,33 @@ def _compile(tree: Path) -> None:
         said = done.stdout + done.stderr
         reasons = PLACE.findall(said) or said.strip().splitlines()[-1:] or ["no reason given"]
         raise CommitError(f"it does not compile: {reasons[0][:SHOWN]}")
+
+
+def _complete(tree: Path) -> None:
+    lacking = [text for text in _dependencies(tree) if not _is_installed(text)]
+    if lacking:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*command, "--target", str(tree / "src"), *lacking], capture_output=True, text=True)
+        if done.returncode != 0:
+            reasons = PLACE.findall(done.stderr) or ["no reason given"]
+            raise CommitError(f"it needs {', '.join(lacking)}: {reasons[0][:SHOWN]}")
+
+
+def _dependencies(tree: Path) -> list[str]:
+    try:
+        project = tomllib.loads((tree / "pyproject.toml").read_text())["project"]
+        return list(project["dependencies"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return []
+
+
+def _is_installed(requirement: str) -> bool:
+    # In whatever version: that is for the checkout to say.
+    try:
+        distribution(re.match(r"[\w.-]*", requirement)[0])  # type: ignore[index] -- matches always
+    except (PackageNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _move(made: Path, target: Path) -> None:

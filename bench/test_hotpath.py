@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from bench.hotpath import Measure
+from fastpaxos_live import _probe
 from fastpaxos_live._api import Config
 from fastpaxos_live._select import load_core
 from fastpaxos_live.reference import db_ops, log_frame
+from fastpaxos_live.reference import probe as reference_probe
 from fastpaxos_live.reference.log_machines import ROW_ACCEPTOR_ACCEPT, ROWS
 from fastpaxos_live.testing import request as resp_request
 
@@ -33,6 +35,7 @@ CALL_COUNT = 1000  # and so many operations
 FRAMES = 500  # to a follower, in a call
 
 CORES = {"compiled": "cython", "reference": "python"}
+PROBES = {"compiled": _probe.Probe, "reference": reference_probe.Probe}
 
 
 @pytest.fixture(params=CORES)
@@ -43,7 +46,7 @@ def core(request: pytest.FixtureRequest) -> str:
 
 def make_probe(core: str) -> Any:
     """A parser, an empty store, a log."""
-    return load_core(CORES[core]).Probe(SEED, VALUE_BYTES_MAX, 2)
+    return PROBES[core](SEED, VALUE_BYTES_MAX, 2)
 
 
 def key(n: int) -> bytes:
@@ -53,9 +56,11 @@ def key(n: int) -> bytes:
 
 @cache
 def filled(core: str) -> Any:
-    """A probe with KEYS keys, used by all that don't change it."""
+    """A probe with KEYS keys, used by all that don't change it. It has done growing, as a replica has soon."""
     probe = make_probe(core)
     probe.put([key(n) for n in range(KEYS)], VALUE)
+    while probe.tidy():
+        pass
     return probe
 
 

@@ -74,6 +74,8 @@ class Cell:
         self.unfinished: dict[int, tuple[int, bytes]] = {}
         self.spans = dict.fromkeys(self.ids, 0)  # what each has durable of how long grants may last
         self.replies = dict.fromkeys(self.ids, b"")
+        self.told: set[tuple[int, int]] = set()  # (replica, client): drained, or to be read again
+        self.deaf: set[int] = set()  # replicas whose clients take nothing
         self.replicas: dict[int, Any] = {}
 
     def start(self) -> "Cell":
@@ -117,7 +119,9 @@ class Cell:
         for me, replica in self.replicas.items():
             replica.turn(self.now_us, self.wall_ms(me))
             for client in replica.drain_clients():
-                self.replies[me] += replica.drain_client(client)
+                self.told.add((me, client))
+                if me not in self.deaf:
+                    self.replies[me] += replica.drain_client(client)
             group = replica.drain_disk()
             if group is not None:
                 self.unfinished[me] = group[:2]
@@ -199,6 +203,10 @@ class Cell:
         self.feed_client(me, request)
         self.until(lambda: self.replies[me])
         return self.replies[me]
+
+    def ask_other(self, me: int, request: bytes) -> bytes:
+        """As `ask`, at another replica than that."""
+        return self.ask(self.others(me)[0], request)
 
     def settle(self) -> None:
         """Waits until all replicas have applied all that is committed, and clears wires and notes."""

@@ -6,6 +6,16 @@ A replica never calls back; it is asked. Everything is single-threaded.
 
 from typing import Protocol, TypedDict
 
+# Why a connection was ended, as `drain_complaints` numbers it.
+COMPLAINTS = (
+    "it does not take its replies, and its requests exceed client_bytes_max",
+    "all clients together exceed clients_bytes_max, and this one holds most",
+    "it speaks HTTP",
+    "it speaks TLS",
+)
+UNTAKEN, CROWDED, HTTP, TLS = range(len(COMPLAINTS))
+FORWARDED = 0xFFFFFFFF  # stands for a connection that is another replica's
+
 
 class Config(TypedDict, total=False):
     """Settings of one replica; `make_config` in `config.py` fills in what is missing."""
@@ -29,6 +39,10 @@ class Config(TypedDict, total=False):
     wait_master_us: int  # how long a request waits for a master before -CLUSTERDOWN
     write_timeout_us: int  # after that the outcome of a write is unknown
     redirect: int  # 0 auto, 1 always MOVED, 2 always forward
+    request_bytes_max: int  # of a request as it arrives (absent: REQUEST_SLACK above value_bytes_max)
+    client_bytes_max: int  # requests kept of a client that does not take its replies (absent: CLIENT_BYTES_MAX)
+    clients_bytes_max: int  # what all clients may have waiting here, requests and replies (absent: no bound)
+    work_max: int  # of clients' requests in one turn, in what is fed and again in what goes on (absent: WORK_MAX)
 
 
 class Status(TypedDict):
@@ -37,6 +51,7 @@ class Status(TypedDict):
     role: str  # "master", "candidate" or "replica"
     serving: bool  # a master whose epoch instance is applied
     master: int  # replica id, 0 when unknown
+    last_master: int  # the last one that was known, 0 while none was
     sequence_number: int
     epoch: int
     instance_committed: int
@@ -44,6 +59,8 @@ class Status(TypedDict):
     lease_us_left: int  # of the master's lease; 0 on others
     voting: bool
     heard: list[int]  # replica ids that acknowledged within one lease (only the master knows), own included
+    followers: dict[int, tuple[int, int]]  # by id what the master knows: durable up to this instance, heard us ago
+    linked: list[int]  # replica ids that this one has both channels to, own included: a stopped process has them too
     keys: int
     keys_expiring: int
     state_sum: int  # order-independent sum over all entries
@@ -57,6 +74,21 @@ class Status(TypedDict):
     elections: int  # times this replica became serving master
     clock_refused_ms: int  # so far ahead was a clock that was not believed, when this replica last became master
     disk_stalled_ms: int  # so long the disk has not answered, if that is too long; else 0
+
+
+class Counts(TypedDict):
+    """What a replica has counted since its start. Requests are counted where their client is connected; errors and
+    whether a key was there where the reply is made: of what is forwarded that is the master."""
+
+    requests: int
+    requests_per_s: int
+    calls: dict[str, int]  # of each command, "" for what is none; those that were never asked for are missing
+    errors: dict[str, int]  # by code; those that were never said are missing
+    hits: int
+    misses: int
+    expired: int
+    bytes_in: int  # of clients
+    bytes_out: int
 
 
 class Replica(Protocol):
@@ -126,12 +158,25 @@ class Replica(Protocol):
     def is_closing(self, conn: int) -> bool:
         """True once the driver should close the connection after sending its output; it then calls close_client."""
 
+    def drain_complaints(self) -> list[tuple[int, int]]:
+        """Connections that were ended for their own fault, each with its place in COMPLAINTS. They are still open."""
+
     def drain_calls(self) -> list[tuple[int, list[bytes]]]:
-        """Requests that Python answers (`server/commands.py`); each pauses its connection until `answer`."""
+        """The next request that Python answers (`server/commands.py`); it pauses its connection until `answer`.
+
+        Empty: there is none, or enough were answered until the next turn.
+        """
 
     def answer(self, conn: int, reply: bytes, close: bool = False) -> None: ...
-    def set_client(self, conn: int, resp: int, redirect: bool) -> None:
-        """RESP version (2 or 3), and whether this connection asked for redirects (CLUSTER, READONLY)."""
+    def set_client(self, conn: int, resp: int, redirect: bool, readonly: bool = False) -> None:
+        """RESP version (2 or 3), whether this connection asked for redirects (CLUSTER, READONLY), and whether its
+        reads are answered all the same (READONLY)."""
+
+    def client_seen(self, conn: int) -> tuple[str, int]:
+        """Its last command, "" if that is none, and how many us ago something came or went."""
+
+    def limit_idle(self, us: int) -> None:
+        """A client that neither sends nor takes anything for so long, and waits for nothing, is closed; 0: never."""
 
     def drain_peers(self) -> list[tuple[int, int]]:
         """(peer, channel) of each connection between replicas that has output, in this order."""
@@ -145,13 +190,26 @@ class Replica(Protocol):
         """Disk reads wanted: (log position, length)."""
 
     def wakeup(self) -> int:
-        """When `turn` must be called at the latest (boot_us)."""
+        """When `turn` must be called at the latest (boot_us). The compiled core says now and then an earlier time than
+        the reference: while it has memory to give back, which it does bit by bit.
+        """
 
     # --- looking
     def status(self) -> Status: ...
+    def counts(self) -> Counts: ...
+    def effort(self) -> tuple[int, int]:
+        """Work done for clients' requests so far, and the largest part of it that one request took: for tests and the
+        simulator, which hold it against `work_max`.
+        """
+
     def glance(self) -> tuple[int, int, int, int, int, bool, int]:
         """Of `status` what a check after every turn needs: instance_applied, instance_committed, promised, epoch,
         state_sum, serving, lease_us_left."""
+
+    def work(self) -> tuple[int, int, int, int, int, int]:
+        """Operations applied, new keys, and what was done beside what operations ask for: slots moved of a table that
+        grows, slots swept of tables that were cleared, keys removed that were due, and their bytes.
+        """
 
     def rows(self) -> dict[str, int]:
         """How often each named row of the acceptor and the coordinator was taken."""

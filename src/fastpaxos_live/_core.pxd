@@ -31,6 +31,8 @@ cdef void core_client_sent(Core *core, uint32_t conn, size_t size) noexcept nogi
 cdef void core_client_end(Core *core, uint32_t conn) noexcept nogil
 cdef void core_client_close(Core *core, uint32_t conn) noexcept nogil
 cdef bint core_touched_next(Core *core, uint32_t *conn) noexcept nogil   # drain_clients, one by one
+cdef bint core_is_busy(Core *core) noexcept nogil    # it has enough of clients for this turn: feed no more
+cdef bint core_has_complaints(Core *core) noexcept nogil                 # drain_complaints has something
 cdef bint core_has_calls(Core *core) noexcept nogil                      # drain_calls has something
 cdef bint core_answer_next(Core *core, Answer *answer) noexcept nogil    # for profiles only; the oldest are kept
 # For profiles only, too: to be told when chosen values begin to be applied, and when they are.

@@ -35,6 +35,7 @@ from fastpaxos_live.testing import HOST, Closed, request
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 WRITE_TIMEOUT_S, WAIT_MASTER_S = 4.0, 2.0
+SETTLED_S = 5.0  # in the end: for so long a replica may say that the master has changed
 ANSWER_S = WRITE_TIMEOUT_S + 2.0  # by then a request is answered, or its connection has ended
 TAKEOVER_S = 1.0  # after the first write of a new master, what waited for the old one is answered
 SERVE_S = 20.0  # after a disturbance all replicas serve
@@ -349,16 +350,24 @@ class Run:
         """Keys with their values, as replica i has them; none if it does not say."""
         found: list[tuple[bytes, Any]] = []
         for part in (keys[at : at + MGET_KEYS] for at in range(0, len(keys), MGET_KEYS)):
-            try:
-                reply = await self.ask(i, ANSWER_S, b"MGET", *part)
-            except (OSError, TimeoutError) as error:
-                self.history.violation("not serving", f"in the end, r{i}: {error!r}; {self._lately()}")
-                return []
+            reply = await self._settled(i, b"MGET", *part)
             if not isinstance(reply, list):
                 self.history.violation("not serving", f"in the end, r{i}: {reply!r}; {self._lately()}")
                 return []
             found += [(key, item[1]) for key, item in zip(part, reply, strict=True)]
         return found
+
+    async def _settled(self, i: int, *arguments: bytes) -> Any:
+        """The reply to a read at replica i, or the last error: where the master has just changed it is asked again."""
+        until = time.monotonic() + SETTLED_S
+        while True:
+            try:
+                reply = await self.ask(i, ANSWER_S, *arguments)
+            except (OSError, TimeoutError) as error:
+                return error
+            if isinstance(reply, list) or time.monotonic() > until:
+                return reply
+            await asyncio.sleep(0.1)
 
     def summary(self) -> dict[str, Any]:
         """What happened and what was wrong."""

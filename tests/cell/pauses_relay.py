@@ -4,7 +4,7 @@ A cut link carries nothing and ends nothing: bytes wait in the relay, calls are 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +32,10 @@ class Link:
     def mend(self) -> None:
         self._open.set()
 
+    def watcher(self, forth: bool) -> Callable[[bytes], None]:
+        """Is told what passes in one direction of a new connection; subclasses have their own."""
+        return lambda data: None
+
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
@@ -50,13 +54,15 @@ class Link:
             except OSError:
                 writer.close()
             else:
-                await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+                await asyncio.gather(self._carry(reader, back, True), self._carry(there, writer, False))
         self._tasks.discard(task)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, forth: bool) -> None:
+        see = self.watcher(forth)
         try:
             while data := await reader.read(CHUNK):
                 await self._open.wait()
+                see(data)
                 writer.write(data)
                 await writer.drain()
             await self._open.wait()

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.differential.resp_requests import INTEGERS, KEYS, OPTIONS, VALUES, request, wild
 
-from fastpaxos_live import _core
+from fastpaxos_live import _probe
 from fastpaxos_live.reference import db_ops, resp_fast, resp_parse
 from fastpaxos_live.reference import probe as reference_probe
 
-CORE = Path(db_ops.__file__).parents[1] / "core"
+CORE = Path(__file__).parents[2] / "src/fastpaxos_live/core"
 VALUE_BYTES_MAX = 4000  # some of VALUES are larger
 TIME_MS = 1_700_000_000_000
 
@@ -45,7 +45,7 @@ STEPS = st.lists(st.sampled_from([0, 0, 1, 999, 100_000]), min_size=1, max_size=
 
 
 def pair(resp: int):
-    return reference_probe.Probe(7, VALUE_BYTES_MAX, resp), _core.Probe(7, VALUE_BYTES_MAX, resp)
+    return reference_probe.Probe(7, VALUE_BYTES_MAX, resp), _probe.Probe(7, VALUE_BYTES_MAX, resp)
 
 
 def feed_both(probes, data: bytes, cuts: list[int], steps: list[int]) -> None:
@@ -152,7 +152,7 @@ def test_constants() -> None:
     reference = {
         name: value
         for name, value in vars(db_ops).items()
-        if name.startswith(("OP_", "FLAG_")) or name in ("ITEM_BYTES", "REPLY_BYTES_MAX")
+        if name.startswith(("OP_", "FLAG_", "MISTAKE_")) or name in ("ITEM_BYTES", "REPLY_BYTES_MAX")
     }
     assert constants("db_ops.pxi") == reference
     states = constants("resp_parse.pyx")

@@ -1,84 +1,27 @@
 """Replies byte for byte as those of a real redis-server, in RESP2 and RESP3."""
 
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from random import Random
 
 import pytest
 from tests.differential.resp_requests import Sensible, request
+from tests.differential.witness import Redis, redis_server
 
-from fastpaxos_live import _core
+from fastpaxos_live import _probe
 from fastpaxos_live.reference import probe as reference_probe
 from fastpaxos_live.server.glob import glob
 
 VALUE_BYTES_MAX = 1 << 20
 PROBES = pytest.mark.parametrize(
-    "probe_class", [reference_probe.Probe, _core.Probe], ids=["reference", "compiled"]
+    "probe_class", [reference_probe.Probe, _probe.Probe], ids=["reference", "compiled"]
 )
 
 
-class Redis:
-    """A connection to a redis-server of the test's own."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 5)
-        self._stream = self._socket.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def line(self) -> bytes:
-        """The first line of a reply, where the rest is read piece by piece."""
-        return self._stream.readline()
-
-    def reply(self) -> bytes:
-        """The bytes of one reply; empty at the end of the stream."""
-        line = self.line()
-        if line[:1] == b"$" and line != b"$-1\r\n":
-            return line + self._stream.read(int(line[1:]) + 2)
-        if line[:1] in (b"*", b"%"):
-            count = int(line[1:]) * (2 if line[:1] == b"%" else 1)
-            return line + b"".join(self.reply() for _ in range(count))
-        return line
-
-    def ask(self, *args: bytes) -> bytes:
-        self.send(request(*args))
-        return self.reply()
-
-    def close(self) -> None:
-        self._stream.close()
-        self._socket.close()
-
-
-def connect(port: int, server: subprocess.Popen[bytes]) -> Redis:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return Redis(port)
-        except OSError:
-            assert server.poll() is None, "redis-server ended at once"
-            assert time.monotonic() < deadline, "redis-server does not listen"
-            time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    program = shutil.which("redis-server")
-    if program is None:
-        # Fails instead where FPL_REQUIRE_REDIS is set, as .ci/run does: tests/conftest.py.
-        pytest.skip("redis-server is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    arguments = ["--port", str(free), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, cwd="/") as server:
-        try:
-            connect(free, server).close()
-            yield free
-        finally:
-            server.terminate()
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as free:
+        yield free
 
 
 @pytest.fixture
@@ -196,6 +139,12 @@ OPTIONS = [
     [b"SET", b"k", b"v", b"XX", b"NX", b"GET"],
     [b"SET", b"k", b"v", b"EX", b"x"],
     [b"GETEX", b"k", b"EX", b"0"],
+    [b"GETEX", b"nokey", b"EX", b"0"],
+    [b"GETEX", b"nokey", b"EX", b"x"],
+    [b"GETEX", b"nokey", b"EX"],
+    [b"GETEX", b"k", b"PX", b"x"],
+    [b"SET", b"k", b"v", b"ex\0at", b"1000"],
+    [b"EXPIRE", b"k", b"1000", b"nx\0"],
     [b"GETEX", b"k", b"NX"],
     [b"GETEX", b"k", b"PERSIST", b"EX", b"1"],
     [b"GETEX", b"k", b"EXAT", b"1"],

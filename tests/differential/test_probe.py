@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.differential.resp_requests import request
 from xxhash import xxh64_intdigest
 
-from fastpaxos_live import _core
+from fastpaxos_live import _probe
 from fastpaxos_live.reference import log_frame
 from fastpaxos_live.reference import probe as reference_probe
 from fastpaxos_live.reference.db_ops import OP_DEL, OP_SET, op_encode
@@ -21,7 +21,7 @@ KEYS = st.lists(st.sampled_from([b"a", b"b", b"cc", b""]), max_size=6)
 
 
 def both() -> list[Any]:
-    return [reference_probe.Probe(SEED, 1000, 2), _core.Probe(SEED, 1000, 2)]
+    return [reference_probe.Probe(SEED, 1000, 2), _probe.Probe(SEED, 1000, 2)]
 
 
 def same(name: str, *args: object) -> Any:
@@ -64,6 +64,7 @@ def test_frames_are_counted_up_to_the_first_bad_one(
         assert same("verify_frames", data[:-1]) == len(payloads) - 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(BYTES, COUNTS), max_size=4))
 def test_groups_are_as_long_as_their_frames(groups: list[tuple[bytes, int]]) -> None:
     probes = both()
@@ -74,6 +75,7 @@ def test_groups_are_as_long_as_their_frames(groups: list[tuple[bytes, int]]) -> 
         assert [probe.append(frame(payload), count) for probe in probes] == [end, end]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300))
 def test_an_acceptor_stores_and_answers_each_accept(count: int) -> None:
     assert same("accept", count) == (count, max(count - 1, 0), 2 * count)
@@ -102,6 +104,7 @@ def test_a_value_is_applied(keys: list[bytes], gone: list[bytes]) -> None:
     assert compiled.state()[0] == len(set(keys) - set(gone))
 
 
+@settings(deadline=None)
 @given(BYTES, COUNTS)
 def test_bytes_of_replies(data: bytes, count: int) -> None:
     assert same("reply", data, count) == count * len(b"$%d\r\n%b\r\n" % (len(data), data))

@@ -123,7 +123,7 @@ BAD = {
     "persisted twice": [op(PX, 0, 1, OK, b"a", 100), op(PERSIST, 2, 3, 1), op(PERSIST, 4, 5, 1)],
     "time left of nothing": [op(PTTL, 0, 1, 5)],
     "no time left": [op(PX, 2, 3, OK, b"a", 9000), op(PTTL, 4, 5, -1)],
-    "too little time left": [op(PX, 2, 3, OK, b"a", 9000), op(PTTL, 4, 5, 5)],
+    "too little time left": [op(PX, 2, 3, OK, b"a", 900_000), op(PTTL, 4, 5, 5)],
     "failed write seen": [op(SET, 0, 1, None, b"a", failed=True), op(GET, 2, 3, b"a")],
     "deleted twice": [op(SET, 0, 1, OK, b"a"), op(DEL, 2, 9, 1), op(DEL, 2, 9, 1)],
 }
@@ -418,6 +418,17 @@ def test_order_within_a_turn_is_free(cell):
     cell.sent(1, [frame(PROMISE, 7), frame(ACK, 6)], boot_us=10)
     with pytest.raises(Violation, match="after it answered"):
         cell.sent(1, [frame(ACK, 6)], boot_us=20)
+
+
+def test_what_waited_for_room_is_not_behind_what_was_answered_meanwhile(cell):
+    cell.durable(1, group(7, (ACCEPT, 6, 0, 77), (PROMISED, 7, 0, 0)))
+    cell.sent(1, [frame(ACK, 6)], boot_us=10)
+    cell.sent(1, [frame(PROMISE, 7)], boot_us=20)
+    cell.sent(1, [frame(ACK, 6)], 30, 6)
+    with pytest.raises(Violation, match="after it answered"):
+        cell.sent(1, [frame(ACK, 5)], 40, 6)
+    with pytest.raises(Violation, match="after it answered"):
+        cell.sent(1, [frame(ACK, 6)], boot_us=50)
 
 
 def test_silence_after_a_start(cell):

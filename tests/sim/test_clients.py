@@ -150,7 +150,7 @@ def test_a_slow_reader_is_sent_no_more_than_its_window() -> None:
     link.deliver(b"abcdefghijklm")
     link.deliver(b"nopqrstuvwxyz")
     assert link.full and link.unread == 10
-    link.closes()
+    link.ended = True
     link.hang_up()
     made._advance(100_000)
     assert b"".join(reader.got) == b"abcdefghijklmnopqrstuvwxyz"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,8 @@ def soaked(folder: Path, code: int, *args: str, until: str) -> tuple[Any, str]:
     """Runs new seeds in a process of its own; presses Ctrl-C a moment after it said that."""
     command = [sys.executable, "-m", "fastpaxos_live", *args, "--soak", "--json", "--jobs", "2"]
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as process:
         said = ""
         while until not in said:
@@ -173,7 +175,7 @@ def test_a_worker_that_dies_is_told_in_one_line() -> None:
 
 
 def test_how_strong_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(COMMAND, "PLANTED", (MUTANT,))
+    monkeypatch.setattr("fastpaxos_live.sim.planted.PLANTED", (MUTANT,))
     result, said = ran(capsys, 0, "sim", "--mutants")
     assert said == []
     (found,) = result["mutants"]
@@ -189,6 +191,23 @@ def test_a_bug_that_is_not_found(capsys: pytest.CaptureFixture[str], monkeypatch
     result, said = ran(capsys, 1, "sim", "--mutants")
     assert result["mutants"][0]["caught_by"] is None
     assert said == [f"fastpaxos-live: not found: {MUTANT.name}"]
+
+
+def test_what_is_planted_wrong_does_not_take_the_others_along(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slip = replace(MUTANT, name="slip", module="replica", old="self.store.expire(self.time_ms)", new="no_such_name")
+    gone = replace(slip, name="gone", old="no such line")
+    escaped = catch(replace(MUTANT, name="escaped"), seeds=())
+    catches = [*catch_all([slip, gone, MUTANT], 2), escaped]
+    monkeypatch.setattr(COMMAND, "catch_all", lambda mutants, jobs: iter(catches))
+    result, said = ran(capsys, 1, "sim", "--mutants")
+    assert said == ["fastpaxos-live: planted wrong: slip, gone; not found: escaped"]
+    slips = [one["slip"] for one in result["mutants"]]
+    assert "a replica raised NameError: " in slips[0] and "not once" in slips[1] and slips[2:] == [None, None]
+    assert [bool(one["caught_by"]) for one in result["mutants"]] == [False, False, True, False]
+    assert run(["sim", "--mutants"]) == 1
+    assert capsys.readouterr().out.count("PLANTED WRONG") == 2
 
 
 def test_catches_come_in_order() -> None:

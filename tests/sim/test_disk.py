@@ -10,6 +10,7 @@ from fastpaxos_live.log.datadir import Identity, open_data_dir
 from fastpaxos_live.log.recovery import Recovery
 from fastpaxos_live.log.segments import SegmentHeader
 from fastpaxos_live.log.storage import Storage
+from fastpaxos_live.sim.chosen import Violation
 from fastpaxos_live.sim.disk import SECTOR, Died, Disk, SimFile
 
 OLD = bytes([1]) * 2 * SECTOR
@@ -197,3 +198,31 @@ def test_every_flipped_bit_of_meta_json_is_noticed() -> None:
             open_data_dir(disk, ME, new=False, fsync="always", disk_id=5)
         disk.files["meta.json"].data[at // 8] ^= 1 << at % 8
     open_data_dir(disk, ME, new=False, fsync="always", disk_id=5).close()
+
+
+def removed() -> tuple[Disk, SimFile]:
+    disk = Disk("d")
+    file = disk.create("a")
+    disk.sync()
+    disk.unlink("a")
+    return disk, file
+
+
+def test_it_is_a_violation_to_use_a_file_that_was_removed() -> None:
+    disk, file = removed()
+    disk.create("a").pwrite(b"new", 0)
+    for use in (lambda: file.pread(3, 0), lambda: file.pwrite(b"old", 0)):
+        with pytest.raises(Violation, match="d/a is used after it was removed"):
+            use()
+
+
+def test_a_file_that_was_removed_in_vain_is_there() -> None:
+    """The power went before the directory was synced."""
+    back = 0
+    for seed in range(20):
+        disk, file = removed()
+        disk.power_cut(Random(seed))
+        if disk.names():
+            assert disk.open("a").pread(0, 0) == b""
+            back += 1
+    assert 0 < back < 20

@@ -39,6 +39,9 @@ class Place:
     def post(self, item: tuple) -> None:
         self.items.append(item)
 
+    def has_room(self) -> None:
+        self.items.append(("has_room",))
+
     def received(self, *kinds: str) -> list[bytes]:
         return [item[2] for item in self.items if item[0] in kinds]
 
@@ -418,3 +421,17 @@ def test_what_is_cut_for_good_stays_so() -> None:
     bed.run(1_000_000)
     assert bed.nodes[2].received("feed_peer") == []
     assert bed.nodes[1].received("feed_peer") == [FRAMES[0]]
+
+
+def test_what_a_process_has_not_read_leaves_no_room() -> None:
+    bed = Bed(send_bytes=100)
+    assert bed.conn.takes(2)
+    bed.send_all()
+    bed.run(1_000_000)
+    said = bed.nodes[2].received("feed_peer")
+    assert not bed.conn.takes(2) and bed.conn.takes(1)
+    for data in said:
+        assert ("has_room",) not in bed.nodes[1].items
+        bed.network.taken(bed.conn, 2, len(data))
+    assert bed.nodes[1].items.count(("has_room",)) == 1
+    assert bed.conn.takes(2)

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from bench import against, commits
@@ -12,6 +13,7 @@ RATES = [100.0, 104, 97, 101, 99, 103, 100, 98, 102, 100, 96, 105, 101, 99, 100]
 SETUP = """
 import os, sys
 from pathlib import Path
+from zipfile import ZipFile
 assert sys.argv[1:4] == ["--quiet", "build_ext", "--inplace"]
 assert "FPL_DEBUG" not in os.environ
 source = Path("src/package/text").read_text()
@@ -132,6 +134,25 @@ def test_only_the_newest_builds_stay(repository: Repository) -> None:
     for commit in made[-2:]:
         repository.built(commit)
     assert {path.name for path in repository.builds.iterdir()} == {made[0], *made[3:]}
+
+
+def test_what_only_the_commit_depends_on_is_installed_beside_it(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository.root / "pyproject.toml").write_text('[project]\ndependencies = ["numpy>=1", "fpl-gone>=1"]\n')
+    commit = repository.commit("one")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(commits.CommitError, match="^it needs fpl-gone>=1: ERROR: "):
+        repository.built(commit)
+    assert list(repository.builds.iterdir()) == []
+    with ZipFile(repository.root / "fpl_gone-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("fpl_gone.py", "")
+        about = "fpl_gone-1.0.dist-info"
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: fpl-gone\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(repository.root))
+    assert (repository.built(commit) / "fpl_gone.py").exists()
 
 
 def test_errors_are_a_line(repository: Repository) -> None:

@@ -67,3 +67,16 @@ def test_who_does_not_answer_is_not_asked_again(behind: Behind) -> None:
     assert behind.beat() == [5]
     asked = [peer for _ in range(6) for peer in behind.beat()]
     assert asked == [1, 3, 4]
+
+
+def test_the_wait_for_an_answer_doubles_with_each_round(behind: Behind) -> None:
+    """On a slow link answers to the same question would keep each other up."""
+    gaps, last = [], 0
+    for beat in range(1, 400):
+        if behind.beat():
+            gaps.append(beat - last)
+            last = beat
+    assert gaps[1:17] == [2] * 4 + [4] * 4 + [8] * 4 + [16] * 4
+    asked = [peer for _ in range(200) for peer in behind.beat()]
+    behind.hears(asked[-1], FETCHED, instance=1, mark=7)
+    assert behind.beat() != []  # who answers is not waited for

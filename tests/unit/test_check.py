@@ -8,7 +8,7 @@ import pytest
 
 from fastpaxos_live import cli
 from fastpaxos_live._generate import GENERATED
-from fastpaxos_live.check import run
+from fastpaxos_live.check import catching, run
 from fastpaxos_live.check.mutants import MUTANTS, Known
 from fastpaxos_live.check.scopes import BEYOND, SCOPES, Scope
 from fastpaxos_live.smc.mutate import SpecMutant
@@ -49,22 +49,22 @@ def test_a_limit_ends_an_exploration() -> None:
 
 @pytest.mark.parametrize("known", MUTANTS, ids=lambda known: known.mutant.name.replace(" ", "-"))
 def test_a_mutant_is_caught(known: Known) -> None:
-    caught = run.catch(MUTANTS.index(known) + 1)
+    caught = catching.catch(MUTANTS.index(known) + 1)
     assert "check" in caught.caught_by
     assert caught.what
 
 
 def test_a_mutant_whose_rule_is_gone_is_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = Known(SpecMutant("gone", "acceptor", "no such rule", ""))
-    monkeypatch.setattr(run, "MUTANTS", (gone,))
-    caught = run.catch(1)
+    monkeypatch.setattr(catching, "MUTANTS", (gone,))
+    caught = catching.catch(1)
     assert caught.caught_by == ""
     assert "not once" in caught.what
 
 
 def test_a_violation_is_drawn_as_a_chart() -> None:
     known = next(known for known in MUTANTS if known.mutant.name == "one acknowledgement commits")
-    chart = run.catch(MUTANTS.index(known) + 1).chart.splitlines()
+    chart = catching.catch(MUTANTS.index(known) + 1).chart.splitlines()
     assert chart[0].split() == ["step", "replica", "1", "replica", "2", "replica", "3"]
     assert any(line.split()[1:] == ["stand"] for line in chart)
     assert any("Promise n=1." in line for line in chart)
@@ -96,8 +96,8 @@ def test_an_unknown_scope_is_an_error(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.fixture
 def escaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    caught = [run.Caught("one", "static check", "x", 0.1), run.Caught("two", "", "", 0.1)]
-    monkeypatch.setattr("fastpaxos_live.check.run.catch_all", lambda jobs: iter(caught))
+    caught = [catching.Caught("one", "static check", "x", 0.1), catching.Caught("two", "", "", 0.1)]
+    monkeypatch.setattr("fastpaxos_live.check.catching.catch_all", lambda jobs: iter(caught))
     yield
 
 

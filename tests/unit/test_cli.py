@@ -1,12 +1,14 @@
 """The command line in this process: what it says to wrong use and to wrong files. tests/cell has the running cells."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fastpaxos_live import __version__
-from fastpaxos_live.cli import app, run
+from fastpaxos_live.cli import COMMANDS, run
 from fastpaxos_live.cli.asking import Info, Member, report
 from fastpaxos_live.cli.choices import Plan
 from fastpaxos_live.cli.local import CONFIG, DRAFT, config_text, create_cell, lock_directory, open_cell
@@ -76,7 +78,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"fastpaxos-live {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run([command, "--help"]) == 0
     out = capsys.readouterr().out
@@ -215,3 +217,18 @@ def test_of_two_masters_the_later_one_counts() -> None:
     result = report("local", MEMBERS, [info(1, "master"), info(2, "master", sequence_number=2 << 24), info(3)])
     assert result["master"] == "r2"
     assert [row["role"] for row in result["replicas"]] == ["replica", "master", "replica"]
+
+
+def test_a_replica_imports_only_what_it_runs() -> None:
+    """What it answers a request with comes with it, too: nothing of this is imported later."""
+    program = (
+        "import sys; from fastpaxos_live.cli import application; application(['serve']); "
+        "import fastpaxos_live.server.main, fastpaxos_live.server.commands, fastpaxos_live.server._edge; "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "fastpaxos_live._core" in imported
+    strangers = ("numpy", "redis", "fastpaxos_live.sim", "fastpaxos_live.check", "fastpaxos_live.smc",
+                 "fastpaxos_live.generated.machines", "fastpaxos_live.cli.up")  # fmt: skip
+    assert [name for name in strangers if name in imported] == []

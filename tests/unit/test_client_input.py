@@ -150,3 +150,19 @@ def test_a_read_that_waits_for_the_lease_is_answered_before_the_connection_close
     cell.until(closing(cell, me))
     cell.step()
     assert cell.replies[me].startswith(b"$-1\r\n" + (b"-ERR Protocol" if how == "garbage" else b""))
+
+
+def test_the_end_behind_a_read_that_waits_for_the_lease(cell: Cell) -> None:
+    master = cell.master()
+    replica = cell.replicas[master]
+    assert cell.ask(master, b"SET a 1") == b"+OK\r\n"
+    cell.isolate(master)
+    cell.until(lambda: not replica.status()["lease_us_left"])
+    cell.replies[master] = b""
+    send(cell, master, request(b"GET", b"a"))
+    end(cell, master)
+    cell.step()
+    assert not cell.replies[master] and not replica.is_closing(CLIENT)
+    cell.cut.clear()
+    cell.until(closing(cell, master))
+    answers(cell, master, b"$1\r\n1\r\n")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from fastpaxos_live._api import Status
+from fastpaxos_live._api import Counts, Status
 from fastpaxos_live._select import load_core
 from fastpaxos_live.reference.limits import CALL_ARGUMENTS_MAX, CALL_BYTES_MAX
 from fastpaxos_live.server.cluster import Cluster, key_slot
@@ -186,10 +186,10 @@ def test_hello_changes_the_protocol(solo: Solo) -> None:
     assert solo.ask("CLIENT GETNAME") == b"$-1\r\n"
 
 
-def test_a_refused_hello_changes_nothing(solo: Solo) -> None:
+def test_a_refused_hello_changes_nothing_but_the_name_before_its_error(solo: Solo) -> None:
     assert solo.ask("HELLO 3 SETNAME me DANCE").startswith(b"-ERR Syntax error")
     assert solo.ask("GET nothing") == b"$-1\r\n"
-    assert solo.ask("CLIENT GETNAME") == b"$-1\r\n"
+    assert solo.ask("CLIENT GETNAME") == b"$2\r\nme\r\n"
 
 
 def test_calls_stay_in_line(solo: Solo) -> None:
@@ -255,6 +255,7 @@ STATUS: Status = {
     "role": "replica",
     "serving": False,
     "master": 0,
+    "last_master": 0,
     "sequence_number": 7,
     "epoch": 2,
     "instance_committed": 5,
@@ -262,6 +263,8 @@ STATUS: Status = {
     "lease_us_left": 0,
     "voting": True,
     "heard": [],
+    "followers": {},
+    "linked": [1, 2, 3],
     "keys": 3,
     "keys_expiring": 1,
     "state_sum": 99,
@@ -278,13 +281,26 @@ STATUS: Status = {
 }
 
 
+COUNTS: Counts = {
+    "requests": 9,
+    "requests_per_s": 4,
+    "calls": {"get": 5, "": 1, "client": 3},
+    "errors": {"ERR": 2},
+    "hits": 3,
+    "misses": 2,
+    "expired": 1,
+    "bytes_in": 100,
+    "bytes_out": 200,
+}
+
+
 def status_of(**changes: Any) -> Status:
     return {**STATUS, **changes}  # type: ignore[typeddict-item]
 
 
 def info_fields(status: Status, replicas: int, *sections: str) -> dict[str, str]:
     cell = cell_of(replicas)
-    text = info_text(View(status, cell, cell.replicas[0], Counters()), list(sections))
+    text = info_text(View(status, COUNTS, cell, cell.replicas[0], Counters()), list(sections))
     lines = [line for line in text.split("\r\n") if line and not line.startswith("#")]
     fields = dict(line.split(":", 1) for line in lines)
     assert len(fields) == len(lines), "each field once: clients put all sections into one mapping"
@@ -292,16 +308,24 @@ def info_fields(status: Status, replicas: int, *sections: str) -> dict[str, str]
 
 
 def test_info_of_the_master() -> None:
-    status = status_of(role="master", serving=True, master=1, heard=[1, 3], lease_us_left=400_900)
+    followers = {2: (3, 9_900_000), 3: (5, 1_400_000)}
+    status = status_of(
+        role="master", serving=True, master=1, heard=[1, 3], lease_us_left=400_900, followers=followers,
+    )  # fmt: skip
     fields = info_fields(status, 3)
     assert fields["role"] == "master"
     assert fields["master"] == "r1"
     assert fields["heard"] == "r1,r3"
     assert (fields["failures_tolerated"], fields["failures_configured"]) == ("0", "1")
     assert (fields["lease_held"], fields["lease_ms_left"]) == ("1", "400")
-    assert fields["slave0"] == "ip=127.0.0.1,port=7002,state=wait_bgsave"
-    assert fields["slave1"] == "ip=127.0.0.1,port=7003,state=online"
+    assert fields["slave0"] == "ip=127.0.0.1,port=7003,state=online,offset=4,lag=1"
+    assert fields["connected_slaves"] == "1" and "slave1" not in fields, "who is silent for a lease is left out"
     assert fields["db0"] == "keys=3,expires=1,avg_ttl=0"
+    assert (fields["keyspace_hits"], fields["instantaneous_ops_per_sec"]) == ("3", "4")
+    assert fields["errorstat_ERR"] == "count=2"
+    assert info_fields(status, 3, "commandstats") == {
+        f"cmdstat_{name}": f"calls={n},usec=0,usec_per_call=0.00" for name, n in (("client", 3), ("get", 5))
+    }
 
 
 def test_info_of_another_replica() -> None:
@@ -317,7 +341,9 @@ def test_info_of_another_replica() -> None:
 def test_info_sections() -> None:
     assert info_fields(STATUS, 1, "cluster") == {"cluster_enabled": "1"}
     assert info_fields(STATUS, 1, "nonsense") == {}
-    assert info_fields(STATUS, 1, "cluster", "everything").keys() == info_fields(STATUS, 1).keys()
+    assert info_fields(STATUS, 1, "cluster", "everything").keys() - {"cmdstat_client", "cmdstat_get"} == info_fields(
+        STATUS, 1
+    ).keys()
     assert info_fields(status_of(keys=0), 1, "keyspace") == {}
 
 
@@ -342,7 +368,7 @@ def test_the_cluster_of_one_shard() -> None:
         ["127.0.0.1", 7001, ids[0]],
         ["127.0.0.1", 7003, ids[2]],
     ]
-    assert cluster.slots(STATUS)[0][2][1] == 7002, "the last known master, while there is none"
+    assert cluster.slots(status_of(last_master=2))[0][2][1] == 7002, "the last known master, while there is none"
     lines = cluster.nodes(status_of(master=2)).splitlines()
     assert lines[0] == f"{ids[0]} 127.0.0.1:7001@8001 myself,slave {ids[1]} 0 0 2 connected"
     assert lines[1] == f"{ids[1]} 127.0.0.1:7002@8002 master - 0 0 2 connected 0-16383"
@@ -455,7 +481,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_request_holds_the_loop(solo: Solo, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for conn in range(2, CLIENTS_LISTED_MAX + 1):
-        solo.commands.on_open(conn, f"127.0.0.1:{50000 + conn}")
+        solo.open(conn)
     steps, handle = Steps(), solo.commands.handle
 
     def counted(conn: int, args: list[bytes]) -> tuple[bytes, bool]:
@@ -488,8 +514,8 @@ def test_a_refusal_names_its_limit(solo: Solo, args: list[bytes], reply: bytes) 
 
 def test_more_clients_than_can_be_listed(solo: Solo) -> None:
     for conn in range(2, CLIENTS_LISTED_MAX + 2):
-        solo.commands.on_open(conn, "127.0.0.1:1")
-    assert b"-ERR more than 5000 clients" in solo.ask("CLIENT LIST")
+        solo.open(conn)
+    assert b"-ERR more than 3500 clients" in solo.ask("CLIENT LIST")
     assert solo.ask("CLIENT LIST ID 5 5 4").count(b"\nid=") == 3
     solo.commands.on_close(2)
     assert solo.ask("CLIENT LIST").startswith(b"$")

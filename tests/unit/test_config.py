@@ -75,7 +75,7 @@ def test_defaults(tmp_path: Path) -> None:
 def test_settings_of_a_replica(tmp_path: Path) -> None:
     cell = load(tmp_path, GOOD)
     config = replica_config(cell, "r2", seed=7, incarnation=3)
-    assert config.keys() == Config.__annotations__.keys() - {"silence_us"}, "which its directory decides"
+    assert config.keys() == Config.__annotations__.keys() - {"silence_us", "work_max"}, "directory and tests decide"
     assert config["replica"] == 2
     assert config["replicas"] == 2
     assert config["cell_id"] == 31
@@ -114,6 +114,9 @@ def test_settings_of_a_replica(tmp_path: Path) -> None:
         ('id = "0x1F"', "", ["[cell]", "id"]),
         ('id = "0x1F"', 'id = 1\nsecret = ""', ["[cell] secret", "name of a file"]),
         ('id = "0x1F"', "id = 1\nsecret = 5", ["[cell] secret", "`str"]),
+        ('id = "0x1F"', 'id = 1\nsecret = "~no-body/s"', ["[cell] secret", "~no-body/s", "no home directory"]),
+        ('"/data/two"', '"~no-body/s"', ["[[replica]] 2 data", "~no-body/s", "no home directory"]),
+        ('"/data/two"', '"a\\u0000b"', ["[[replica]] 2 data", "a\\x00b"]),
         ("replica_ms = 1000", "master_ms = 571", ["[lease] master_ms", "571", "at most 570"]),
         ("replica_ms = 1000", "master_ms = 600", ["[lease] master_ms"]),
         ("replica_ms = 1000", "beat_ms = 251", ["[lease] beat_ms", "half"]),
@@ -200,6 +203,17 @@ def test_a_cell_has_one_to_nine_replicas(tmp_path: Path, replicas: int) -> None:
         load(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x = " + "1" * 5000, "thousands of digits"), ("x = " + "[" * 5000 + "]" * 5000, "nested too deeply")],
+    ids=["digits", "nested"],
+)
+def test_what_the_parser_is_not_made_for(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(tmp_path, text)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     for name, word in (("nothing.toml", "No such file"), (".", "Is a directory")):
         with pytest.raises(ConfigError, match=word):
@@ -215,14 +229,21 @@ def test_policies_read_as_they_are_written(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "interval", "interval:", "interval:-1", "interval:60001", "Always"]
+    "text", ["", "interval", "interval:", "interval:-1", "interval:60001", "interval:" + "1" * 5000, "Always"]
 )
 def test_bad_policies(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_fsync(text)
 
 
-@pytest.mark.parametrize("text", ["", ":1", "host", "host:", "host:x", "host:65536", "host:٣"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":1", "host", "host:", "host:x", "host:65536", "host:" + "1" * 5000, "host:٣", "a b:1", "a\r:1"],
+)
 def test_bad_addresses(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_address(text)
+
+
+def test_an_error_is_one_line_whatever_it_quotes() -> None:
+    assert str(ConfigError("data\r\nof \x1b[2Jr1 is not ünique")) == r"data\r\nof \x1b[2Jr1 is not ünique"

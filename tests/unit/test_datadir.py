@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from xxhash import xxh64_hexdigest
 
 from fastpaxos_live.log.datadir import (
     DataDirError,
@@ -136,6 +137,22 @@ def test_a_damaged_meta_file_is_refused(path):
         with pytest.raises(DataDirError):
             open_dir(path)
     (path / "meta.json").write_bytes(text[: len(text) // 2])
+    refused(path, "meta.json is damaged")
+
+
+@pytest.mark.parametrize(
+    "change", [{"incarnation": 1 << 70}, {"incarnation": 0}, {"segment_bytes": 0}, {"boots": -1}, {"lease_us": 1 << 64}]
+)
+def test_what_no_program_writes_is_refused(path, change):
+    fields = {**json.loads((path / "meta.json").read_text()), **change}
+    del fields["checksum"]
+    checksum = xxh64_hexdigest(json.dumps(fields, sort_keys=True).encode())
+    (path / "meta.json").write_text(json.dumps({**fields, "checksum": checksum}))
+    refused(path, f"meta.json is damaged: .*{next(iter(change))}")
+
+
+def test_a_meta_file_that_is_nested_too_deeply_is_refused(path):
+    (path / "meta.json").write_text("[" * 100_000)
     refused(path, "meta.json is damaged")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastpaxos_live import _core
+from fastpaxos_live import _probe
 from fastpaxos_live.reference import probe as reference_probe
 from fastpaxos_live.reference.db_apply import run
 from fastpaxos_live.reference.db_ops import OP_INCRBY, REPLY_BYTES_MAX, op_encode
@@ -10,7 +10,7 @@ from fastpaxos_live.reference.db_store import Store
 from fastpaxos_live.reference.limits import VALUE_BYTES_MAX
 
 PROBES = pytest.mark.parametrize(
-    "probe_class", [reference_probe.Probe, _core.Probe], ids=["reference", "compiled"]
+    "probe_class", [reference_probe.Probe, _probe.Probe], ids=["reference", "compiled"]
 )
 T = 1_700_000_000_000
 
@@ -171,7 +171,7 @@ def test_a_reply_is_bounded(probe_class) -> None:
     assert len(probe.feed(line("MGET" + " k" * most), T)) > REPLY_BYTES_MAX
     assert (
         probe.feed(line("MGET" + " k" * (most + 1)), T)
-        == b"-ERR reply exceeds maximum allowed size\r\n"
+        == b"-ERR reply too large: at most 67108864 bytes of values\r\n"
     )
 
 

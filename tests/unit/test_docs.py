@@ -10,7 +10,7 @@ import typer
 
 from fastpaxos_live import __version__, _api
 from fastpaxos_live.check import scopes
-from fastpaxos_live.cli import app
+from fastpaxos_live.cli import application
 from fastpaxos_live.generated.machines import ROWS
 from fastpaxos_live.server import config
 from fastpaxos_live.server.command_table import COMMANDS
@@ -31,7 +31,7 @@ EVERYTHING = "\n".join(path.read_text() for path in DOCUMENTS)
 
 def command_line() -> dict[str, list[str]]:
     """The options of each command of the command line."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application([]))
     return {
         name: [option for parameter in command.params for option in parameter.opts]
         for name, command in group.commands.items()
@@ -75,17 +75,23 @@ def test_the_example_is_a_configuration() -> None:
     assert cell.name == "example"
 
 
+def tell(found: re.Match[str]) -> str:
+    return f"{found[1]}N" if found[1] else f"{found[2]}_X"
+
+
 @pytest.mark.parametrize("role", ["master", "replica"])
 def test_every_field_of_info_is_documented(role: str) -> None:
     cell = config.parse_config(EXAMPLE, Path("/cells/example.toml"))
     status = dict.fromkeys(_api.Status.__annotations__, 1)
-    status |= {"role": role, "serving": role == "master", "heard": [1]}
-    view = View(status, cell, cell.replicas[0], Counters())
+    followers = {member.id: (1, 1) for member in cell.replicas[1:]}
+    status |= {"role": role, "serving": role == "master", "heard": [1], "followers": followers, "linked": [1]}
+    counts = dict.fromkeys(_api.Counts.__annotations__, 1) | {"calls": {"get": 1}, "errors": {"ERR": 1}}
+    view = View(status, counts, cell, cell.replicas[0], Counters())
     table = OPERATIONS.partition("## INFO")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(\w+)`", table))
-    fields = re.findall(r"^(\w+):", info_text(view, []), re.M)
+    fields = re.findall(r"^(\w+):", info_text(view, ["all"]), re.M)
     assert len(fields) > 40
-    names = [re.sub(r"^(slave|member)\d$", r"\1N", field) for field in fields]
+    names = [re.sub(r"^(slave|member)\d$|^(cmdstat|errorstat)_\w+$", tell, field) for field in fields]
     assert [name for name in names if name not in documented] == []
 
 

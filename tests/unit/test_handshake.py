@@ -124,6 +124,14 @@ def reseal(frame: bytes) -> bytes:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("value", ["always\r", "al\x1b[2Jways", "always\u2028x", "always\0"])
+def test_what_would_spoil_a_line_for_operators_is_not_shown(value: str) -> None:
+    """Also of one who knows the secret."""
+    caller, called = greeter(1), greeter(2, settings={**TERMS.settings, "fsync": value})
+    with pytest.raises(Refused, match="its HELLO is damaged"):
+        talk(*pair(caller, called))
+
+
 @pytest.mark.parametrize("sealed", [False, True], ids=["damaged", "forged"])
 @pytest.mark.parametrize("at", range(5))
 def test_every_byte_of_every_message_counts(at: int, sealed: bool) -> None:

@@ -79,6 +79,27 @@ def test_a_minority_of_clocks_does_not_move_the_time_of_the_log(core: str, repli
     assert status["clock_refused_ms"] == pytest.approx(YEAR_MS, abs=10_000)
 
 
+def test_a_long_election_does_not_hold_the_time_up(core: str) -> None:
+    """The third promise comes seconds after the others, with a clock that is a year ahead: theirs have gone on."""
+    cell = Cell(core, 5)
+    for me, election_us in zip(cell.ids, (200_000, 3_000_000, 3_000_000, 3_000_000, 1), strict=True):
+        cell.own[me] = {"election_us": election_us}
+    cell.start()
+    assert cell.master() == 5
+    cell.settle()
+    cell.lose = {ACK}
+    requests(cell, 5, [3_000_000] * 3)
+    cell.run(5_000)
+    cell.lose = set()
+    cell.stop(4)
+    cell.stop(5)
+    cell.slow = {(3, 1): 3000, (3, 2): 3000}  # bytes a millisecond
+    cell.ahead_ms[3] = YEAR_MS
+    assert cell.master(1, 2, 3) == 1
+    assert cell.rows(1, "coordinator.coming") * STEP_US > 2_000_000
+    assert cell.wall_ms(1) - 500 < cell.replicas[1].status()["time_ms"] < cell.wall_ms(1) + 500
+
+
 def test_a_clock_that_is_behind_does_not_take_the_time_back(core: str) -> None:
     cell = Cell(core)
     elect(cell, 1)

@@ -3,7 +3,7 @@
 import pytest
 from tests.differential.resp_requests import request
 
-from fastpaxos_live import _core
+from fastpaxos_live import _probe
 from fastpaxos_live.reference import probe as reference_probe
 from fastpaxos_live.reference.limits import (
     ARGUMENTS_MAX,
@@ -22,7 +22,7 @@ from fastpaxos_live.reference.resp_parse import (
 )
 
 PROBES = pytest.mark.parametrize(
-    "probe_class", [reference_probe.Probe, _core.Probe], ids=["reference", "compiled"]
+    "probe_class", [reference_probe.Probe, _probe.Probe], ids=["reference", "compiled"]
 )
 
 

@@ -220,6 +220,12 @@ def test_findings_are_lines_on_stderr(capsys: pytest.CaptureFixture[str], tmp_pa
     (tmp_path / "broken.py").write_text("def (:\n")
     assert main([str(tmp_path / "broken.py")]) == 1
     assert one_error(capsys).startswith(f"{tmp_path}/broken.py:1: no Python syntax: ")
+    (tmp_path / "deep.py").write_text("x = " + "-" * 3000 + "1\n")
+    assert main([str(tmp_path / "deep.py")]) == 1
+    assert one_error(capsys) == f"{tmp_path}/deep.py:1: no Python syntax: nested too deeply\n"
+    (tmp_path / "deep.py").write_text("x = " + "-" * 120 + "1\n")
+    assert main([str(tmp_path / "deep.py")]) == 1
+    assert one_error(capsys) == f"{tmp_path}/deep.py:1: nested more than 100 levels deep\n"
     assert main([str(good("lamp")), "--out", str(tmp_path / "no/where")]) == 1
     assert one_error(capsys) == f"{tmp_path}/no/where: can't be written: No such file or directory\n"
 

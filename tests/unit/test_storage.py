@@ -66,7 +66,7 @@ def test_what_is_written_is_read(storage, tmp_path):
 
 
 def test_reading_behind_the_end_fails(storage):
-    with pytest.raises(OSError):
+    with pytest.raises(StorageError, match="log.00000001 is missing"):
         storage.read(SEGMENT - 1, 2)
 
 
@@ -323,6 +323,19 @@ def test_settling_zeroes_no_more_than_it_must(storage):
     storage.settle(Recovery(640, 1000, "torn", 0), 640)
     expected = pattern(2000)
     assert storage.read(0, 2000) == expected[:640] + bytes(360) + expected[1000:]
+
+
+def test_a_file_that_settling_removed_is_read_no_more(storage, tmp_path):
+    """Another one has its number later: what is read then is what was written there."""
+    data = pattern(2 * SEGMENT)
+    storage.write(0, data)
+    storage.sync()
+    again = open_storage(tmp_path)
+    assert again.read(SEGMENT, SEGMENT) == data[SEGMENT:]  # as recovery does it
+    again.settle(Recovery(100, 2 * SEGMENT, "torn", 0), 100)
+    again.write(100, data[::-1])
+    assert again.read(SEGMENT, 100) == data[::-1][SEGMENT - 100 : SEGMENT]
+    again.close()
 
 
 def test_settling_at_a_border(storage, tmp_path):

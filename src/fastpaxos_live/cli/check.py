@@ -10,11 +10,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..check import run
-from ..check.mutants import MUTANTS
-from ..check.run import Caught, Found
+from ..check.run import Found
 from ..check.scopes import SCOPES
-from ..sim.planted import AROUND
-from .failure import CommandFailed
+from .failure import CommandFailed, from_source_tree
 
 
 def check(
@@ -75,10 +73,11 @@ def _print(found: list[Found], rows: bool) -> None:
 
 
 def _mutants(jobs: int, charts: bool, as_json: bool) -> None:
-    caught: list[Caught] = []
+    catching = from_source_tree("check.catching")
+    caught = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("mutants", total=len(MUTANTS) + len(AROUND))
-        for one in run.catch_all(jobs):
+        task = progress.add_task("mutants", total=catching.COUNT)
+        for one in catching.catch_all(jobs):
             caught.append(one)
             progress.advance(task)
     if as_json:

@@ -41,3 +41,5 @@ class Plan(StrEnum):
     EAGER = "eager"
     BULK = "bulk"
     CHOKE = "choke"
+    MALFORMED = "malformed"
+    BUSY = "busy"

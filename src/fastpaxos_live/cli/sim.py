@@ -12,17 +12,17 @@ import typer
 
 from ..sim.campaign import Campaign
 from ..sim.case import Case, check_settings, parse_names, parse_setting
-from ..sim.planted import PLANTED
 from ..sim.shrink import ShrinkFailed, shrink
 from ..sim.spread import SpreadFailed, spread
-from ..sim.strength import Catch, catch_all
+from ..sim.strength import Catch, Planted, catch_all
 from ..sim.world import Outcome
 from .choices import Core, Plan
-from .failure import CommandFailed
+from .failure import CommandFailed, from_source_tree
 from .sim_report import counting, print_campaign, print_catches, print_shrunk, story
 
 FAILURES = Path("soak-failures.txt")
 SEEDS = "0:20"
+SEEDS_TEXT_MAX = 100
 FIRST_SEEDS = 1 << 32  # a soak begins at one of them
 
 
@@ -87,13 +87,14 @@ def _check_modes(given: list[str], seed: int | None, rows: bool) -> None:
 
 def _seeds(text: str) -> range:
     first, colon, end = text.partition(":")
-    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+    numbers = colon and first.isdecimal() and end.isdecimal() and len(text) <= SEEDS_TEXT_MAX
+    if not (numbers and int(first) < int(end)):
         raise typer.BadParameter(f"{text!r} is not A:B with A below B", param_hint="--seeds")
     return range(int(first), int(end))
 
 
 def _case(case: Case, only: str | None, without: str | None, settings: list[str]) -> Case:
-    if case.mutant and case.mutant not in [mutant.name for mutant in PLANTED]:
+    if case.mutant and case.mutant not in [mutant.name for mutant in _planted()]:
         raise typer.BadParameter(f"there is no {case.mutant!r}; --mutants names them", param_hint="--mutant")
     case = replace(case, only=_names("--only", only), without=_names("--without", without) or ())
     try:
@@ -174,16 +175,22 @@ def _shrink(case: Case, as_json: bool) -> None:
     raise CommandFailed(_headline(shrunk.case, shrunk.outcome))
 
 
+def _planted() -> tuple[Planted, ...]:
+    planted: tuple[Planted, ...] = from_source_tree("sim.planted").PLANTED
+    return planted
+
+
 def _mutants(jobs: int, as_json: bool) -> None:
+    planted = _planted()
     catches: list[Catch] = []
     with counting("not found: {task.fields[escaped]}") as progress:
-        task = progress.add_task("mutants", total=len(PLANTED), escaped=0)
-        try:
-            for one in catch_all(PLANTED, jobs):
-                catches.append(one)
-                progress.update(task, advance=1, escaped=sum(not one.caught_by for one in catches))
-        except ValueError as error:  # the text that it changes is another one by now
-            raise CommandFailed(str(error)) from None
+        task = progress.add_task("mutants", total=len(planted), escaped=0)
+        for one in catch_all(planted, jobs):
+            catches.append(one)
+            progress.update(task, advance=1, escaped=sum(not one.caught_by for one in catches))
     print_catches(catches, as_json)
-    if escaped := [one.name for one in catches if not one.caught_by]:
-        raise CommandFailed(f"not found: {', '.join(escaped)}")
+    slips = [one.name for one in catches if one.slip]
+    escaped = [one.name for one in catches if not (one.caught_by or one.slip)]
+    wrong = [("planted wrong", slips), ("not found", escaped)]
+    if said := [f"{what}: {', '.join(names)}" for what, names in wrong if names]:
+        raise CommandFailed("; ".join(said))

@@ -110,12 +110,16 @@ def _print_faults(campaign: Campaign) -> None:
 def print_catches(catches: list[Catch], as_json: bool) -> None:
     """Which planted bug was found by what, on stdout."""
     if as_json:
-        found = [{"name": one.name, "caught_by": one.caught_by, "seconds": round(one.seconds, 2)} for one in catches]
+        found = [
+            {"name": one.name, "caught_by": one.caught_by, "slip": one.slip, "seconds": round(one.seconds, 2)}
+            for one in catches
+        ]
         print(json.dumps({"mutants": found}, indent=2))
         return
     table = Table("mutant", "caught by", "seconds")
     for one in catches:
-        table.add_row(Text(one.name), Text(one.caught_by or "NOTHING"), f"{one.seconds:.1f}")
+        by = f"PLANTED WRONG: {one.slip}" if one.slip else one.caught_by or "NOTHING"
+        table.add_row(Text(one.name), Text(by), f"{one.seconds:.1f}")
     Console().print(table)
 
 

@@ -8,7 +8,8 @@ cdef extern from *:
     static const char FDB_ERR_OVERFLOW[] = "-ERR increment or decrement would overflow\\r\\n";
     static const char FDB_ERR_TOO_LONG[] =
         "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\\r\\n";
-    static const char FDB_ERR_REPLY[] = "-ERR reply exceeds maximum allowed size\\r\\n";
+    static const char FDB_ERR_REPLY[] = "-ERR reply too large: at most 67108864 bytes of values\\r\\n";
+    static const char FDB_ERR_TIME[] = "-ERR invalid expire time in 'getex' command\\r\\n";
     static const char FDB_ERR_OPERATION[] = "-ERR unknown operation\\r\\n";
     """
     const char *FDB_OK
@@ -16,6 +17,7 @@ cdef extern from *:
     const char *FDB_ERR_OVERFLOW
     const char *FDB_ERR_TOO_LONG
     const char *FDB_ERR_REPLY
+    const char *FDB_ERR_TIME
     const char *FDB_ERR_OPERATION
 
 cdef enum:
@@ -226,7 +228,7 @@ cdef void fdb_run_append(FdbCall *call) noexcept nogil:
     cdef uint64_t size = item.value_size
     if entry != NULL:
         size += entry.value_size
-    if size > VALUE_BYTES_MAX:
+    if size > <uint64_t>(min(call.arg, BULK_BYTES_MAX) if call.arg > 0 else VALUE_BYTES_MAX):
         fdb_say(call.out, FDB_ERR_TOO_LONG)
         return
     if entry == NULL:
@@ -242,7 +244,7 @@ cdef void fdb_move_deadline(
     if deadline <= call.time_ms:
         fdb_delete(call.store, item.key, item.key_size)
     else:
-        fdb_set_deadline(call.store, entry, <uint64_t>deadline)
+        fdb_set_deadline(call.store, entry, fdb_hash(call.store, item.key, item.key_size), <uint64_t>deadline)
 
 
 cdef void fdb_run_expire(FdbCall *call) noexcept nogil:
@@ -272,7 +274,7 @@ cdef void fdb_run_persist(FdbCall *call) noexcept nogil:
     if entry == NULL or not entry.deadline:
         fdb_say_integer(call.out, 0)
         return
-    fdb_set_deadline(call.store, entry, 0)
+    fdb_set_deadline(call.store, entry, fdb_hash(call.store, item.key, item.key_size), 0)
     fdb_say_integer(call.out, 1)
 
 
@@ -291,14 +293,18 @@ cdef void fdb_run_getex(FdbCall *call) noexcept nogil:
     if call.flags & (FLAG_RELATIVE | FLAG_ABSOLUTE):
         fdb_move_deadline(call, &item, entry, fdb_deadline(call))
     else:
-        fdb_set_deadline(call.store, entry, 0)
+        fdb_set_deadline(call.store, entry, fdb_hash(call.store, item.key, item.key_size), 0)
 
 
 cdef void fdb_run_read(FdbCall *call, uint8_t opcode) noexcept nogil:
     cdef Item item
     cdef Entry *entry
     if opcode == OP_GET:
-        fdb_say_value(call, fdb_first(call, &item))
+        entry = fdb_first(call, &item)
+        if call.arg and entry != NULL:
+            fdb_say(call.out, FDB_ERR_INTEGER if call.arg == MISTAKE_INTEGER else FDB_ERR_TIME)
+        else:
+            fdb_say_value(call, entry)
     elif opcode == OP_MGET:
         fdb_run_mget(call)
     elif opcode == OP_EXISTS:
@@ -312,13 +318,13 @@ cdef void fdb_run_read(FdbCall *call, uint8_t opcode) noexcept nogil:
     elif opcode == OP_TTL:
         fdb_run_ttl(call)
     elif opcode == OP_DBSIZE:
-        fdb_say_integer(call.out, <int64_t>call.store.size)
+        fdb_say_integer(call.out, <int64_t>fdb_size(call.store))
     else:
         fdb_say(call.out, FDB_ERR_OPERATION)
 
 
 cdef void fdb_run(Store *s, const char *op, uint64_t time_ms, int resp, Buf *out) noexcept nogil:
-    # Before a write the caller has expired the store up to `time_ms`.
+    # Before a write the caller has expired the store up to `time_ms`; of reads it decides only how much time is left.
     cdef FdbCall call
     cdef uint8_t opcode = fdb_op_code(op)
     call.store = s
@@ -332,8 +338,7 @@ cdef void fdb_run(Store *s, const char *op, uint64_t time_ms, int resp, Buf *out
     if opcode < OP_SET:
         fdb_run_read(&call, opcode)
         return
-    if s.cleared != NULL:
-        fdb_sweep(s, FDB_SWEEP)
+    fdb_step(s)
     if opcode == OP_SET:
         fdb_run_set(&call)
     elif opcode == OP_MSET:
@@ -425,8 +430,24 @@ cdef inline void fdb_ahead_step(Store *s, FdbAhead *a) noexcept nogil:
     fdb_ahead_entry(s, a)
 
 
+cdef inline bint fdb_asks_time(const char *op) noexcept nogil:
+    # Does this read answer how much time is left?
+    return fdb_op_code(op) == OP_TTL and not fdb_op_flags(op) & FLAG_ABSOLUTE
+
+
+cdef bint fdb_is_left_time(Store *s, const char *op) noexcept nogil:
+    # The same, of a key that has a deadline.
+    cdef Item item
+    cdef Entry *entry
+    if not fdb_asks_time(op):
+        return False
+    fdb_item(op + OP_BYTES, &item)
+    entry = fdb_entry(s, item.key, item.key_size)
+    return entry != NULL and entry.deadline > 0
+
+
 cdef bint fdb_is_due(Store *s, const char *op, uint64_t clock_ms) noexcept nogil:
-    # Would this read touch a key that is still there, but whose deadline the clock has reached?
+    # Would this read touch a key that is not hidden yet, but whose deadline the clock has reached?
     cdef Item item
     cdef Entry *entry
     cdef const char *at = op + OP_BYTES
@@ -434,7 +455,7 @@ cdef bint fdb_is_due(Store *s, const char *op, uint64_t clock_ms) noexcept nogil
     if not s.expiring or s.next_deadline > clock_ms:
         return False
     if fdb_op_code(op) == OP_DBSIZE:
-        return True
+        return fdb_due_count(s, clock_ms) > fdb_due_count(s, s.time_ms)
     for _ in range(fdb_op_count(op)):
         at = fdb_item(at, &item)
         entry = fdb_entry(s, item.key, item.key_size)

@@ -21,6 +21,9 @@ cdef enum:
     OP_GETEX = 26
     OP_FLUSH = 27
 
+    MISTAKE_INTEGER = 1
+    MISTAKE_TIME = 2
+
     FLAG_NX = 1
     FLAG_XX = 2
     FLAG_GT = 4
@@ -32,7 +35,7 @@ cdef enum:
 
     OP_BYTES = 20
     ITEM_BYTES = 8
-    REPLY_BYTES_MAX = 32 << 20
+    REPLY_BYTES_MAX = 64 << 20
 
 cdef extern from *:
     """
@@ -67,10 +70,6 @@ cdef inline uint8_t fdb_op_code(const char *op) noexcept nogil:
 
 cdef inline uint8_t fdb_op_flags(const char *op) noexcept nogil:
     return <uint8_t>op[17]
-
-
-cdef inline bint fdb_is_read(const char *op) noexcept nogil:
-    return fdb_op_code(op) < OP_SET
 
 
 cdef inline const char *fdb_item(const char *at, Item *item) noexcept nogil:

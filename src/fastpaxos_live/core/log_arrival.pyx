@@ -26,6 +26,7 @@ cdef bint log_feed(Log *log, uint32_t peer, uint32_t channel) noexcept nogil:
         if log_counts(log, peer, &h) and not log_on_frame(log, peer, &h, data):
             return False
         buf_take(&link.input, <size_t>n)
+    buf_rest(&link.input, 2 * BATCH_BYTES)
     return True
 
 

@@ -2,6 +2,7 @@
 # applied. reference/log_catchup.py has the words.
 
 cdef enum:
+    DOUBLINGS = 6    # of the wait for an answer: each time that all others were asked in vain
     FULL_BEATS = 20  # a replica whose disk is full asks this seldom: mostly it can't take the answer
 
 cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
@@ -11,7 +12,9 @@ cdef void log_behind(Log *log, uint32_t peer, const Head *h) noexcept nogil:
 
 cdef void log_fetch(Log *log, uint32_t peer) noexcept nogil:
     cdef Head h
-    if peer == log.me or (log.fetch_peer and log.now < log.fetch_at + 2 * log.settings.beat_us):
+    # An answer that is slow on its way is only kept up by those to the same question again.
+    cdef uint32_t doublings = min(log.fetch_skip // max(1, log.replicas - 1), <uint32_t>DOUBLINGS)
+    if peer == log.me or (log.fetch_peer and log.now < log.fetch_at + (2 * log.settings.beat_us << doublings)):
         return
     if disk_full(&log.disk, BATCH_BYTES) and log.now < log.fetch_at + FULL_BEATS * log.settings.beat_us:
         return

@@ -24,6 +24,7 @@ cdef inline uint64_t disk_size(LogDisk *d) noexcept nogil:
 cdef uint64_t disk_append(LogDisk *d, const char *frame, size_t length) noexcept nogil:
     # Adds a frame to the open group; returns the position it will have.
     cdef uint64_t position = d.base + HEADER_BYTES + disk_size(d)
+    debug_expect(length >= HEADER_BYTES and length == xx_u32(frame + 16), b"what goes to the log is no frame")
     if not buf_size(&d.open):
         buf_reserve(&d.open, HEADER_BYTES + length)
         d.open.end += HEADER_BYTES
@@ -62,6 +63,8 @@ cdef size_t disk_drain(
     cdef Buf swap
     if d.writing or not size:
         return 0
+    debug_expect(d.base % GROUP_ALIGN == 0 and d.durable_position == d.base, b"the log has a gap, or is cut askew")
+    expect(buf_size(&d.open) + padding <= GROUP_BYTES_MAX, b"a write group is longer than any that is read")
     buf_reserve(&d.open, padding)
     memset(d.open.data + d.open.end, 0, padding)
     d.open.end += padding
@@ -95,11 +98,13 @@ cdef size_t disk_drain(
 
 cdef bint disk_durable(LogDisk *d, uint64_t position) noexcept nogil:
     # True if that completes the group under way.
+    debug_expect(position <= d.base, b"more is durable than was written")
     if not d.writing or position < d.writing_end:
         return False
     d.durable_group = d.writing
     d.durable_position = d.writing_end
     d.writing = 0
+    buf_trim(&d.closed, 4 * BATCH_BYTES)
     return True
 
 
@@ -133,6 +138,7 @@ cdef bint disk_parse(LogDisk *d, const char *data, size_t size, GroupHead *h) no
 
 cdef void disk_replayed(LogDisk *d, size_t length) noexcept nogil:
     # The group just parsed is part of the log.
+    debug_expect(length % GROUP_ALIGN == 0 and not d.writing and not disk_size(d), b"replay goes on behind the start")
     d.base += length
     d.durable_position = d.base
 

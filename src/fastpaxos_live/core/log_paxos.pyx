@@ -74,6 +74,10 @@ cdef struct Settings:
     uint64_t value_bytes_max
     uint64_t wait_master_us
     uint64_t write_timeout_us
+    uint64_t work_max
+    uint64_t request_bytes_max
+    uint64_t client_bytes_max
+    uint64_t clients_bytes_max
     int redirect
 
 cdef struct Host:
@@ -122,7 +126,7 @@ cdef struct Log:
     Buf serving            # of Wanted: for each read not yet answered
     uint64_t offered[SLOTS]   # the instance of ...
     Buf offers[SLOTS]      # ... the values that promises brought in
-    uint64_t walls[REPLICAS_MAX + 1]   # clocks of those that promised ...
+    int64_t ahead[REPLICAS_MAX + 1]    # what the clocks of those that promised are ahead of the own boot time ...
     uint32_t walled        # ... and who these are, a bit each
     bint tracing
     Buf transitions        # of Transition
@@ -256,26 +260,35 @@ cdef int log_happen(Log *log, uint32_t type) noexcept nogil:
 
 
 cdef void log_took(Log *log, int row, const Message *m, const AtHand *at_hand) noexcept nogil:
+    cdef uint32_t slot
     if row == ROW_ELECTION_SUSPECT:
         log.jitter = log_random(log, log.settings.election_us)
     elif row == ROW_COORDINATOR_STAND:
         memset(log.offered, 0, sizeof(log.offered))
+        for slot in range(SLOTS):
+            buf_trim(&log.offers[slot], 0)
         log.walled = 0
     elif row == ROW_COORDINATOR_PROMISED or row == ROW_COORDINATOR_ELECTED:
-        log.walls[m.sender] = at_hand.wall
-        log.walled |= 1 << m.sender
+        log_note_wall(log, m.sender, at_hand.wall)
     elif row == ROW_REIGN_BEGIN:
         log.dummy = False
         log_open(log)
 
 
+cdef void log_note_wall(Log *log, uint32_t peer, uint64_t wall) noexcept nogil:
+    cdef int64_t ahead = <int64_t>u64_min(wall, TIME_MS_MAX) - <int64_t>(log.now // 1000)
+    if not (log.walled >> peer & 1) or log.ahead[peer] < ahead:   # on its way it only falls behind
+        log.ahead[peer] = ahead
+    log.walled |= 1 << peer
+
+
 cdef void log_open(Log *log) noexcept nogil:
-    # A mastership begins: the host is told the clocks of those that promised.
+    # A mastership begins: the host is told the clocks of those that promised, as they are now.
     cdef uint64_t walls[REPLICAS_MAX]
     cdef uint32_t peer, count = 0
     for peer in range(1, REPLICAS_MAX + 1):
         if log.walled >> peer & 1:
-            walls[count] = log.walls[peer]
+            walls[count] = <uint64_t>(log.ahead[peer] + <int64_t>(log.now // 1000))
             count += 1
     log.host.on_opening(log.host.self, walls, count)
 
@@ -328,6 +341,8 @@ cdef void log_settle(Log *log) noexcept nogil:
             place.length = e.length
             buf_add(&log.index, &place, sizeof(Place))
             log.host.deliver(log.host.self, log.applied, e.value.data + e.value.start, buf_size(&e.value))
+            if buf_size(&e.value) > SLOT_BYTES_LARGE:
+                log_forget(log)
         if log.applying != NULL:
             log.applying(log.watcher, False)
         if log_opening(log):   # nobody else waits for it
@@ -373,6 +388,8 @@ cdef size_t log_replay(Log *log, const char *data, size_t size) noexcept nogil:
     while disk_parse(&log.disk, data + at, size - at, &g):
         cursor = at + HEADER_BYTES
         end = cursor + g.size
+        if not log_group_is_sound(log, data + cursor, g.size, g.chosen):
+            break
         while cursor < end:
             memcpy(&h, data + cursor, HEADER_BYTES)
             log_replay_frame(log, g.position + cursor - at, &h, data + cursor)
@@ -400,15 +417,12 @@ cdef void log_remember(Log *log, const Message *m) noexcept nogil:
 
 
 cdef void log_replay_frame(Log *log, uint64_t position, const Head *h, const char *data) noexcept nogil:
-    # An entry was only taken within SLOTS of the chosen mark, a learned one only next to it.
-    cdef uint64_t behind
     cdef AtHand at_hand
     cdef Message m
     if h.type == PROMISED:
         log_recall(log, h.number, 0, 0)
         return
-    behind = 1 if h.type == LEARN else SLOTS
-    log_recall(log, 0, 0, h.instance - behind if h.instance > behind else 0)
+    log_recall(log, 0, 0, log_known_before(h))
     at_hand = log_at_hand(h, data)
     m = log_message(log, log.me, h)
     log_store(log, position, &m, &at_hand)
@@ -629,6 +643,10 @@ cdef inline LogEntry *log_entry(Log *log, uint64_t instance) noexcept nogil:
 cdef void log_store(Log *log, uint64_t position, const Message *m, const AtHand *at_hand) noexcept nogil:
     cdef LogEntry *e = &log.slots[m.instance % SLOTS]
     cdef Buf swap
+    debug_expect(
+        log.applied < m.instance <= log.machines.acceptor.chosen + SLOTS and e.instance <= m.instance,
+        b"an entry takes the slot of one that is still needed")
+    debug_expect(position + HEADER_BYTES + at_hand.size <= log.disk.base + GROUP_BYTES_MAX, b"an entry is nowhere")
     e.instance = m.instance
     e.number = m.number
     e.sent = m.sent
@@ -646,6 +664,21 @@ cdef void log_store(Log *log, uint64_t position, const Message *m, const AtHand 
     else:
         buf_clear(&e.value)
     buf_add(&e.value, at_hand.value, at_hand.size)
+
+
+cdef void log_forget(Log *log) noexcept nogil:
+    # Of the applied values, which are in the log as well, the newest are kept: one always, others by their bytes.
+    cdef uint64_t instance = log.applied, total = 0
+    cdef LogEntry *e
+    cdef int _
+    for _ in range(SLOTS):
+        e = &log.slots[instance % SLOTS]
+        if e.instance == instance and instance:
+            total += buf_size(&e.value)
+            if total > SLOTS_BYTES_MAX and instance < log.applied:
+                e.instance = e.number = 0
+                buf_trim(&e.value, 0)
+        instance -= 1
 
 
 # Proposing.

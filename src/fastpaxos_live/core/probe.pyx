@@ -15,7 +15,7 @@ cdef class Probe:
 
     def __cinit__(self, seed: int, value_bytes_max: int, resp: int):
         fdb_init(&self.store, seed)
-        resp_init(&self.parser, value_bytes_max)
+        resp_init(&self.parser, value_bytes_max, value_bytes_max + REQUEST_SLACK)
         self.disk.seed = seed
         self.disk.replica = self.disk.incarnation = 1
         self.disk.group = 1
@@ -46,9 +46,10 @@ cdef class Probe:
             state = resp_next(&self.parser, start, buf_size(&self.data))
             if state == RESP_BROKEN:
                 self.broken = True
-                fdb_say(&self.out, b"-ERR ")
-                fdb_say(&self.out, self.parser.error)
-                fdb_say(&self.out, b"\r\n")
+                if self.parser.error != NULL:
+                    fdb_say(&self.out, b"-ERR ")
+                    fdb_say(&self.out, self.parser.error)
+                    fdb_say(&self.out, b"\r\n")
                 break
             if state == RESP_TOO_LARGE:
                 fdb_say(&self.out, b"-TOO_LARGE\r\n")
@@ -60,9 +61,10 @@ cdef class Probe:
 
     cdef void execute(self, const char *start, uint64_t time_ms) noexcept nogil:
         cdef int kind
+        cdef uint16_t command
         buf_clear(&self.op)
-        kind = resp_encode(&self.parser, start, self.resp, &self.op, &self.out)
-        if kind == RESP_CALL:
+        kind = resp_encode(&self.parser, start, self.resp, &self.op, &self.out, &command)
+        if kind >= RESP_CALL:
             fdb_say(&self.out, b"-CALL\r\n")
         elif kind != RESP_REPLY:
             if kind == RESP_WRITE:
@@ -77,11 +79,12 @@ cdef class Probe:
         """Kind and bytes of one whole request."""
         cdef RespParser parser
         cdef int kind
+        cdef uint16_t command
         cdef Buf *to = &self.op
-        resp_init(&parser, len(request))
+        resp_init(&parser, len(request), len(request))
         resp_next(&parser, request, len(request))
         buf_clear(&self.op)
-        kind = resp_encode(&parser, request, self.resp, &self.op, &self.op)
+        kind = resp_encode(&parser, request, self.resp, &self.op, &self.op, &command)
         resp_free(&parser)
         return kind, self.op.data[self.op.start:self.op.end] if buf_size(to) else b""
 
@@ -96,7 +99,7 @@ cdef class Probe:
         return self.out.data[self.out.start:self.out.end] if buf_size(&self.out) else b""
 
     def expire(self, time_ms: int) -> None:
-        """Remove every key whose deadline is at or before `time_ms`."""
+        """A value takes effect at that time: every key whose deadline is at or before it is gone."""
         fdb_expire(&self.store, time_ms)
 
     def is_due(self, operation: bytes, clock_ms: int) -> bool:
@@ -109,7 +112,21 @@ cdef class Probe:
 
     def state(self) -> tuple:
         """(keys, keys with a deadline, sum over the state, next deadline)"""
-        return self.store.size, self.store.expiring, self.store.state_sum, self.store.next_deadline
+        return fdb_size(&self.store), fdb_expiring(&self.store), self.store.state_sum, self.store.next_deadline
+
+    def work(self) -> tuple:
+        """(new keys, slots moved, slots of cleared tables swept, keys removed that were due, their bytes), by writes"""
+        cdef Work *work = &self.store.work
+        return work.added, work.moved, work.swept, work.removed, work.bytes
+
+    def tidy(self) -> bool:
+        """What a turn does of the work that needs no place in the log; is some left?"""
+        fdb_tidy(&self.store)
+        return bool(fdb_untidy(&self.store))
+
+    def check(self) -> None:
+        """Ends the process if the store contradicts itself."""
+        fdb_check(&self.store)
 
     # --- the steps of a request, apart
     def parse(self, requests: bytes) -> int:
@@ -118,11 +135,12 @@ cdef class Probe:
         cdef const char *data = requests
         cdef size_t at = 0, size = len(requests)
         cdef uint64_t count = 0
-        resp_init(&parser, size)
+        cdef uint16_t command
+        resp_init(&parser, size, size)
         with nogil:
             while resp_next(&parser, data + at, size - at) == RESP_REQUEST:
                 buf_clear(&self.op)
-                resp_encode(&parser, data + at, self.resp, &self.op, &self.op)
+                resp_encode(&parser, data + at, self.resp, &self.op, &self.op, &command)
                 at += parser.consumed
                 count += 1
         resp_free(&parser)
@@ -161,6 +179,10 @@ cdef class Probe:
                 fdb_run(&self.store, data + at, v.time_ms, 2, NULL)
                 at += fdb_op_size(data + at)
         return v.count
+
+    def is_sound(self, value: bytes) -> bool:
+        """May this value, which a peer sent, be applied?"""
+        return fdb_value_is_sound(self.store.seed, value, len(value))
 
     def reply(self, value: bytes, count: int) -> int:
         """Bytes of all replies with this value."""

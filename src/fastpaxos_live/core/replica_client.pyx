@@ -7,12 +7,28 @@ cdef enum HookKind:
     LATE_READ_HOOK         # asked when its batch was sealed already
     LITERAL_HOOK
 
+cdef enum Calling:
+    CALL_WAITS = 1         # in the list of calls
+    CALL_GIVEN             # by drain_calls, until `answer`
+
+cdef const char *ERR_MULTI = b"-ERR MULTI is not supported: all up to EXEC or DISCARD is refused\r\n"
+cdef const char *ERR_NESTED = b"-ERR MULTI calls can not be nested\r\n"
+cdef const char *ERR_REFUSED = b"-ERR not done, since MULTI is not supported\r\n"
+cdef const char *ERR_ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+cdef const char *ERR_EXEC = b"-ERR EXEC without MULTI\r\n"
+cdef const char *ERR_EXEC_ARITY = (
+    b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n")
+cdef const char *ERR_DISCARD = b"-ERR DISCARD without MULTI\r\n"
+
 cdef struct Batch:
     Buf body               # a value whose header is still empty
     uint32_t count
     Buf hooks              # of Hook
     Buf extra              # read operations and literal replies of the hooks
     uint64_t opened_us     # when the first hook came
+    uint64_t expected      # bytes of replies with values that it will give at most
+    uint64_t largest       # bytes of one of its operations
+    uint64_t appended      # bytes of those that make a value longer
     bint force             # seal even without operations: a value that carries the time
     uint64_t checksum      # of the value, once sealed
     uint64_t sealed_us
@@ -23,27 +39,44 @@ cdef struct Answers:       # batches applied here and not taken yet, for whoever
     uint32_t first
     uint32_t count
 
+cdef enum:                 # why a connection was ended, as _api.COMPLAINTS
+    COMPLAINT_UNTAKEN
+    COMPLAINT_CROWDED
+    COMPLAINT_HTTP
+    COMPLAINT_TLS
+    COMPLAINT_FORWARDED = 0xFFFFFFFF
+
+cdef struct Complaint:
+    uint32_t conn
+    uint32_t what
+
 cdef struct Client:
     uint32_t refs
+    Counts *counts         # of its replica
     uint32_t id
     uint32_t peer          # of a stream: the replica that forwards it, else 0
     uint64_t stream        # generation << 32 | id, as the forwarding replica numbers it
     int resp
     bint alive
     bint redirect
+    bint readonly          # ... but its reads are answered
+    bint refusing          # since MULTI: until EXEC or DISCARD nothing is done
     bint parsed            # `kind` and `data` hold a request that is not executed yet
     bint holding           # `output` has the reply of a read that waits for the lease check
     bint blocked
     bint full
     bint queued
+    bint delayed           # others have their turn first, and no more is read meanwhile
     bint touched
-    bint calling
+    int calling            # Python answers its request: CALL_WAITS, CALL_GIVEN; 0: none
     bint ended             # the driver has no more input
     bint broken            # no request is taken any more: garbage came (parser.error), or the end
     bint closing
     int reason             # ... why, for the replica that forwards this stream
     bint posted            # in the list of those that wait for room in the channel
     bint partial           # the last bytes that came on the stream are of a reply that is not whole yet
+    uint16_t command       # the last one that came, as resp_encode numbers it
+    uint64_t active_at     # when something came or went last
     int kind
     Buf data
     Buf input
@@ -53,7 +86,9 @@ cdef struct Client:
     uint32_t replies
     uint32_t pending
     uint32_t hooked_reads
+    uint64_t hooked_bytes
     Batch *batch
+    uint64_t counted       # bytes of it in Core.clients_bytes
     uint64_t held_since
     uint64_t waiting_since  # when its request found no room, 0 if it did
     uint64_t late_at        # when one had waited too long, 0 if nobody's did since
@@ -70,6 +105,9 @@ cdef struct Client:
     uint64_t answered
     uint64_t shipped
     uint64_t taken
+    uint32_t hooked        # its hooks, ...
+    uint32_t places        # ... its places in lists, ...
+    uint32_t listed        # ... and in which, as core_check counts them
 
 cdef struct Hook:          # a place in the order of a connection's replies
     int kind
@@ -82,29 +120,61 @@ cdef struct Clients:       # by id
     uint32_t capacity
 
 
-cdef Client *client_new(uint32_t id, uint32_t peer, uint64_t stream, size_t value_bytes_max) noexcept nogil:
+cdef Client *client_new(
+    uint32_t id, uint32_t peer, uint64_t stream, size_t value_bytes_max, size_t request_bytes_max,
+    Counts *counts
+) noexcept nogil:
     cdef Client *c = <Client *>calloc(1, sizeof(Client))
     if c == NULL:
         abort()
     c.refs = 1
+    c.counts = counts
     c.id = id
     c.peer = peer
     c.stream = stream
     c.alive = True
     c.resp = 2
-    resp_init(&c.parser, value_bytes_max)
+    resp_init(&c.parser, value_bytes_max, request_bytes_max)
     return c
+
+
+cdef inline uint64_t client_bytes(const Client *c) noexcept nogil:
+    # What is kept for it: the same figure in both cores.
+    cdef uint64_t bytes = buf_size(&c.input) + buf_size(&c.output) + buf_size(&c.outbox)
+    if c.parser.left or c.parsed or c.calling:
+        bytes += <uint64_t>ARGUMENT_BYTES * c.parser.argc
+    if c.parsed:
+        bytes += buf_size(&c.data)
+    return bytes
+
+
+cdef void client_rest(Client *c) noexcept nogil:
+    # Gives back what only a large request or a long reply needed.
+    buf_rest(&c.input, IDLE_BYTES)
+    buf_rest(&c.output, IDLE_BYTES)
+    buf_rest(&c.outbox, IDLE_BYTES)
+    if not (c.parsed or c.calling):
+        if c.data.capacity > IDLE_BYTES:
+            buf_trim(&c.data, IDLE_BYTES)
+        resp_rest(&c.parser)
+
+
+cdef void client_empty(Client *c) noexcept nogil:
+    # Nothing of it is needed any more, though hooks may still name it.
+    resp_free(&c.parser)
+    buf_free(&c.data)
+    buf_free(&c.input)
+    buf_free(&c.output)
+    buf_free(&c.outbox)
+    c.consume = c.outbox_count = 0
+    c.parsed = False
 
 
 cdef void client_unref(Client *c) noexcept nogil:
     c.refs -= 1
     if c.refs:
         return
-    resp_free(&c.parser)
-    buf_free(&c.data)
-    buf_free(&c.input)
-    buf_free(&c.output)
-    buf_free(&c.outbox)
+    client_empty(c)
     free(c)
 
 
@@ -116,12 +186,39 @@ cdef inline uint64_t client_waiting_bytes(Client *c) noexcept nogil:
 cdef void client_too_large(Client *c) noexcept nogil:
     # The request just parsed is answered so.
     cdef char text[128]
-    cdef uint64_t argument = c.parser.value_bytes_max
     snprintf(
         text, sizeof(text), b"-ERR request too large: at most %llu bytes an argument and %llu in all\r\n",
-        <unsigned long long>argument, <unsigned long long>(argument + REQUEST_SLACK))
+        <unsigned long long>c.parser.value_bytes_max, <unsigned long long>c.parser.request_bytes_max)
     c.kind = RESP_REPLY
     buf_add(&c.data, text, strlen(text))
+
+
+cdef void client_refuse(Client *c, const char *text) noexcept nogil:
+    # The request just parsed is answered so.
+    c.kind = RESP_REPLY
+    buf_clear(&c.data)
+    buf_add(&c.data, text, strlen(text))
+
+
+cdef void client_screen(Client *c, const char *data) noexcept nogil:
+    # There are no transactions, and what was meant to be one must not be done in parts.
+    cdef bint refusing = c.refusing
+    if c.kind == RESP_MULTI:
+        c.refusing = True
+        client_refuse(c, ERR_NESTED if refusing else ERR_MULTI)
+    elif c.kind == RESP_EXEC:
+        c.refusing = False
+        if c.parser.argc > 1:   # Redis says so also where there was no MULTI
+            client_refuse(c, ERR_EXEC_ARITY)
+        else:
+            client_refuse(c, ERR_ABORTED if refusing else ERR_EXEC)
+    elif c.kind == RESP_DISCARD:
+        c.refusing = False
+        client_refuse(c, FDB_OK if refusing else ERR_DISCARD)
+    elif c.kind == RESP_CALL and resp_frees(&c.parser, data):
+        c.refusing = False
+    elif c.kind != RESP_REPLY or c.data.data[c.data.start] != c'-':   # what is wrong by itself says so
+        client_refuse(c, ERR_REFUSED)
 
 
 cdef inline void client_push(Buf *list, Client *c) noexcept nogil:
@@ -208,6 +305,23 @@ cdef inline void batch_answered(Batch *b, Answers *answers, uint64_t now, size_t
     answer.chosen_us = now
     answer.operations = b.count
     answer.bytes = size
+
+
+cdef inline void batch_add(Batch *b, const Buf *operation) noexcept nogil:
+    cdef const char *op = operation.data + operation.start
+    buf_add(&b.body, op, buf_size(operation))
+    b.count += 1
+    b.largest = u64_max(b.largest, buf_size(operation))
+    if fdb_op_code(op) == OP_APPEND:
+        b.appended += buf_size(operation)
+
+
+cdef inline bint batch_gives(Batch *b, uint64_t bytes) noexcept nogil:
+    # Takes a reply of so many bytes into account; False: it gives too many already.
+    if b.expected and bytes and b.expected + bytes > BATCH_REPLIES_MAX:
+        return False
+    b.expected += bytes
+    return True
 
 
 cdef inline void batch_open_at(Batch *b, uint64_t now) noexcept nogil:

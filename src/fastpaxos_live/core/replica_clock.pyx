@@ -31,4 +31,4 @@ cdef void mclock_begin(
 
 
 cdef inline uint64_t mclock_at(const MasterClock *c, uint64_t now) noexcept nogil:
-    return c.base_ms + (now - c.base_us) // 1000
+    return c.base_ms + (now - c.base_us + 999) // 1000

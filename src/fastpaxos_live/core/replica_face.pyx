@@ -59,6 +59,14 @@ cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t
     log_read_done(&core.log, position, data, size)
 
 
+cdef str resp_command_name(uint16_t command):
+    cdef RespName *name
+    if not command:
+        return ""
+    name = &resp_commands[command - 1].name
+    return (<char *>name)[:sizeof(RespName)].rstrip(b"\0").lower().decode()
+
+
 cdef bytes buf_bytes(Buf *b):
     return b.data[b.start:b.end] if buf_size(b) else b""
 
@@ -88,6 +96,10 @@ cdef class Replica:
         s.value_bytes_max = config["value_bytes_max"]
         s.wait_master_us = config["wait_master_us"]
         s.write_timeout_us = config["write_timeout_us"]
+        s.work_max = config.get("work_max", WORK_MAX)
+        s.request_bytes_max = config.get("request_bytes_max", s.value_bytes_max + REQUEST_SLACK)
+        s.client_bytes_max = config.get("client_bytes_max", CLIENT_BYTES_MAX)
+        s.clients_bytes_max = config.get("clients_bytes_max", <uint64_t>INSTANCE_MAX)
         s.redirect = config["redirect"]
         if not 1 <= s.replica <= s.replicas <= REPLICAS_MAX:
             raise ValueError("replica and replicas must be within 1..%d" % REPLICAS_MAX)
@@ -140,9 +152,10 @@ cdef class Replica:
 
     def feed_client(self, uint32_t conn, bytes data):
         cdef Client *c = self.client(conn)
-        buf_add(&c.input, <const char *>data, len(data))
+        cdef size_t size = len(data)
+        buf_add(&c.input, <const char *>data, size)
         with nogil:
-            core_client_fed(&self.core, conn, 0)
+            core_fed(&self.core, c, size)
 
     def end_client(self, uint32_t conn):
         self.client(conn)
@@ -176,36 +189,79 @@ cdef class Replica:
         core_client_sent(&self.core, conn, buf_size(&c.output))
         return output
 
+    def drain_complaints(self) -> list:
+        cdef Buf *noted = &self.core.complaints
+        cdef Complaint complaint
+        complaints = []
+        while buf_size(noted):
+            memcpy(&complaint, noted.data + noted.start, sizeof(Complaint))
+            buf_take(noted, sizeof(Complaint))
+            complaints.append((complaint.conn, complaint.what))
+        return complaints
+
     def drain_calls(self) -> list:
-        cdef Client *c = client_pop(&self.core.calls)
+        cdef Client *c
         cdef const char *data
         cdef uint32_t i
         calls = []
-        while c != NULL:
-            if c.alive:
+        while not calls and self.core.called < self.core.settings.work_max:
+            c = client_pop(&self.core.calls)
+            if c == NULL:
+                break
+            if c.alive and c.calling:
+                c.calling = CALL_GIVEN
+                self.core.called += WORK_CALL
                 data = c.input.data + c.input.start
                 calls.append((c.id, [
                     resp_arg(&c.parser, data, i)[:c.parser.args[i].size] for i in range(c.parser.argc)
                 ]))
             client_unref(c)
-            c = client_pop(&self.core.calls)
         return calls
 
     def answer(self, uint32_t conn, bytes reply, bint close=False):
         cdef Client *c = self.client(conn)
+        self.core.called += len(reply)
         client_write(c, <const char *>reply, len(reply))
         if c.calling:
             buf_take(&c.input, c.consume)
             c.consume = 0
-        c.calling = False
+        c.calling = 0
         c.closing = c.closing or close
         core_touch(&self.core, c)
         core_queue(&self.core, c)
 
-    def set_client(self, uint32_t conn, int resp, bint redirect):
+    def set_client(self, uint32_t conn, int resp, bint redirect, bint readonly=False):
         cdef Client *c = self.client(conn)
         c.resp = resp
         c.redirect = redirect
+        c.readonly = readonly
+
+    def client_seen(self, uint32_t conn) -> tuple:
+        cdef Client *c = self.client(conn)
+        return resp_command_name(c.command), self.core.now - c.active_at
+
+    def limit_idle(self, uint64_t us):
+        self.core.idle_us = us
+        self.core.idle_at = self.core.now
+
+    def counts(self) -> dict:
+        cdef Counts *n = &self.core.counts
+        cdef uint16_t i
+        calls = {}
+        for i in range(RESP_ROWS + 1):
+            if n.calls[i]:
+                calls[resp_command_name(i)] = n.calls[i]
+        return {
+            "requests": n.requests,
+            "requests_per_s": n.rate,
+            "calls": calls,
+            "errors": {COUNTED_ERRORS[i].decode(): n.errors[i] for i in range(ERROR_CODES) if n.errors[i]},
+            "hits": n.hits,
+            "misses": n.misses,
+            "expired": n.expired,
+            "bytes_in": n.bytes_in,
+            "bytes_out": n.bytes_out,
+        }
 
     cdef int check_peer(self, uint32_t peer, uint32_t channel) except -1:
         if not 1 <= peer <= self.core.settings.replicas or channel > 1:
@@ -286,6 +342,7 @@ cdef class Replica:
             "role": "master" if serving else "candidate" if log_candidate(&self.core.log) else "replica",
             "serving": bool(serving),
             "master": core_master(&self.core),
+            "last_master": self.core.last_master,
             "sequence_number": r.number if r.state != REIGN_IDLE else a.promised,
             "epoch": self.core.epoch,
             "instance_committed": a.chosen,
@@ -293,8 +350,16 @@ cdef class Replica:
             "lease_us_left": end - now if serving and end > now else 0,
             "voting": a.state != ACCEPTOR_SILENT,
             "heard": heard,
-            "keys": self.core.store.size,
-            "keys_expiring": self.core.store.expiring,
+            "followers": {
+                id: (r.acked[id], now - r.heard[id])
+                for id in range(1, machines.replicas + 1) if serving and id != machines.me
+            },
+            "linked": [
+                id for id in range(1, machines.replicas + 1)
+                if id == machines.me or self.core.log.links[id][0].up and self.core.log.links[id][1].up
+            ],
+            "keys": fdb_size(&self.core.store),
+            "keys_expiring": fdb_expiring(&self.core.store),
             "state_sum": self.core.store.state_sum,
             "operations": self.core.operations,
             "reads": self.core.reads,
@@ -308,6 +373,9 @@ cdef class Replica:
             "disk_stalled_ms": (now - self.core.log.writing_since) // 1000 if log_stalled(&self.core.log) else 0,
         }
 
+    def effort(self) -> tuple:
+        return self.core.effort, self.core.heaviest
+
     def glance(self) -> tuple:
         cdef Acceptor *a = &self.core.log.machines.acceptor
         cdef bint serving = core_serving(&self.core)
@@ -319,6 +387,10 @@ cdef class Replica:
             self.core.log.applied, a.chosen, a.promised, self.core.epoch, self.core.store.state_sum,
             bool(serving), end - now if end > now else 0,
         )
+
+    def work(self) -> tuple:
+        cdef Work *work = &self.core.store.work
+        return self.core.operations, work.added, work.moved, work.swept, work.removed, work.bytes
 
     def rows(self) -> dict:
         cdef uint32_t i

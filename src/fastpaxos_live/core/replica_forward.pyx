@@ -90,7 +90,7 @@ cdef void core_post(Core *core, Client *c) noexcept nogil:
     c.forward_seq += c.outbox_count
     c.forwarded += c.outbox_count
     c.outbox_count = 0
-    buf_trim(&c.outbox, OUTPUT_BYTES_MAX)
+    buf_trim(&c.outbox, IDLE_BYTES)
 
 
 cdef inline bint core_must_report(Client *c) noexcept nogil:
@@ -138,7 +138,7 @@ cdef bint core_on_frame(void *self, uint32_t peer, const Head *h, const char *pa
     elif h.type == HANGUP:
         c = clients_get(&core.streams[peer], <uint32_t>h.extra)
         if c != NULL and c.stream == h.extra:
-            c.alive = False
+            core_forget(core, c)   # its place stays taken: what comes late must not begin it again
     elif h.type == TAKEN:
         c = clients_get(&core.streams[peer], <uint32_t>h.extra)
         if c != NULL and c.stream == h.extra:
@@ -156,8 +156,8 @@ cdef void core_on_forward(
     cdef Client *c = clients_get(&core.streams[peer], id)
     if c == NULL or c.stream < h.extra:
         if c != NULL:
-            c.alive = False
-        c = client_new(id, peer, h.extra, core.settings.value_bytes_max)
+            core_forget(core, c)
+        c = core_client_new(core, id, peer, h.extra)
         clients_set(&core.streams[peer], id, c)
     if c.stream != h.extra or not c.alive or c.closing or h.number < c.expected:
         return
@@ -167,8 +167,9 @@ cdef void core_on_forward(
     c.expected += h.instance
     c.resp = h.flags
     buf_add(&c.input, payload, size)
-    if not c.blocked and not c.queued:
-        core_run(core, c)
+    core_weigh(core, c)
+    if not c.blocked:
+        core_queue(core, c)   # never at once: a peer's clients shall not take what is meant for those here
 
 
 cdef void core_send_streams(Core *core) noexcept nogil:
@@ -191,6 +192,7 @@ cdef void core_send_streams(Core *core) noexcept nogil:
         c.touched = False
         if c.alive and not c.holding and not core_send_replies(core, c):
             core_touch(core, c)
+        core_weigh(core, c)
         client_unref(c)
 
 
@@ -216,8 +218,9 @@ cdef bint core_send_replies(Core *core, Client *c) noexcept nogil:
         if last:
             c.answered += c.replies
             c.replies = 0
-            buf_trim(&c.output, OUTPUT_BYTES_MAX)
-            c.alive = not c.closing
+            buf_trim(&c.output, IDLE_BYTES)
+            if c.closing:
+                core_forget(core, c)   # its place stays taken
     return True
 
 

@@ -5,6 +5,7 @@ cdef enum:                 # why a request has no result
     CHANGED
     LATE
     CUT_OFF
+    NOT_TAKEN              # not told to a replica that forwards
 
 cdef extern from *:
     """
@@ -12,7 +13,7 @@ cdef extern from *:
     #define UNKNOWN(reason) "-UNKNOWN " reason ", it is not known whether this was done\\r\\n"
     #define ERRORS(text) { \\
         text("the master changed"), text("no majority answered within write_timeout_ms"), \\
-        text("the connection to the master broke")}
+        text("the connection to the master broke"), text("the replies were not taken")}
     static const char *const ERR_NOT_DONE[] = ERRORS(NOT_DONE);
     static const char *const ERR_UNKNOWN[] = ERRORS(UNKNOWN);
     """
@@ -32,6 +33,8 @@ cdef inline void client_write(Client *c, const char *reply, size_t size) noexcep
     cdef Buf *output = client_say(c)
     if output != NULL:
         buf_add(output, reply, size)
+        if reply[0] == c'-':
+            count_error(c.counts, reply)
 
 
 cdef inline void client_relay(Client *c, const char *payload, size_t size, uint32_t count) noexcept nogil:
@@ -43,7 +46,7 @@ cdef inline void client_relay(Client *c, const char *payload, size_t size, uint3
 
 cdef inline void client_drop_replies(Client *c) noexcept nogil:
     # Replies that must never be sent; the connection has to end.
-    buf_clear(&c.output)
+    buf_trim(&c.output, 0)
     c.replies = 0
     c.holding = False
 
@@ -55,16 +58,21 @@ cdef void core_apply_with_hooks(Core *core, const char *value, size_t size, Batc
     cdef Hook *hook
     cdef Client *c
     cdef Buf *output
+    cdef size_t before
+    cdef const char *op
     cdef FdbAhead ahead
     fdb_ahead_begin(&core.store, &ahead, value + at, value + size)
     while next < b.hooks.end:
         hook = <Hook *>(b.hooks.data + next)
         c = hook.client
         output = client_say(c)
+        before = buf_size(output) if output != NULL else 0
+        op = NULL
         if hook.kind == WRITE_HOOK:
+            op = value + at
             fdb_ahead_step(&core.store, &ahead)
-            fdb_run(&core.store, value + at, core.time_ms, c.resp, output)
-            at += fdb_op_size(value + at)
+            fdb_run(&core.store, op, core.time_ms, c.resp, output)
+            at += fdb_op_size(op)
         elif output != NULL:
             if hook.kind == LITERAL_HOOK:
                 buf_add(output, b.extra.data + hook.offset, hook.size)
@@ -72,12 +80,29 @@ cdef void core_apply_with_hooks(Core *core, const char *value, size_t size, Batc
                 # It may have been asked after others saw newer values.
                 buf_add(output, ERR_NOT_DONE[CHANGED], strlen(ERR_NOT_DONE[CHANGED]))
             else:
-                fdb_run(&core.store, b.extra.data + hook.offset, core.time_ms, c.resp, output)
+                op = b.extra.data + hook.offset
+                fdb_run(&core.store, op, core_hooked_ms(core), c.resp, output)
                 core.reads += 1
                 if hook.kind == LATE_READ_HOOK:
                     core_hold(core, c)  # so may this one, if the lease has ended
+        count_reply(&core.counts, &core.store, op, output, before)
         core_hooked(core, c)
         next += sizeof(Hook)
+
+
+cdef bint core_hook_read(Core *core, Client *c, Batch *b, int kind) noexcept nogil:
+    # Gives the client's read its place in this batch, as soon as both have room for it and its reply.
+    cdef uint64_t bound
+    if c.hooked_reads == HOOKED_READS_MAX:
+        return False
+    bound = core_reply_bound(core, c) + buf_size(&c.data)
+    if (c.pending and c.hooked_bytes + bound > HOOKED_BYTES_MAX) or not batch_gives(b, bound):
+        return False
+    c.hooked_reads += 1
+    c.hooked_bytes += bound
+    batch_open_at(b, core.now)
+    batch_hook(b, kind, c, c.data.data, buf_size(&c.data))
+    return True
 
 
 cdef inline const char *hook_error(const Batch *b, const Hook *hook, int reason, size_t *size) noexcept nogil:
@@ -150,10 +175,12 @@ cdef void core_settle(Core *core, Client *c) noexcept nogil:
         return
     c.batch = NULL
     c.hooked_reads = 0
+    c.hooked_bytes = 0
     c.forward_bytes = 0
     if c.broken and not c.closing:
         if c.parser.error != NULL:
             output = client_say(c)
+            count_error(c.counts, b"-ERR ")
             buf_add(output, b"-ERR ", 5)
             buf_add(output, c.parser.error, strlen(c.parser.error))
             buf_add(output, b"\r\n", 2)

@@ -6,6 +6,10 @@ cdef enum:
     RESP_WRITE = 1
     RESP_REPLY = 2
     RESP_CALL = 3
+    RESP_ALIEN = 4       # no Redis client sends this
+    RESP_MULTI = 5       # what these do depends on what went before on the connection
+    RESP_EXEC = 6
+    RESP_DISCARD = 7
 
     NAME_BYTES_MAX = 16
     SHOWN_BYTES_MAX = 128
@@ -14,6 +18,7 @@ cdef enum:
 cdef enum RespShape:
     SHAPE_KEYS
     SHAPE_PAIRS
+    SHAPE_APPEND
     SHAPE_NUMBER
     SHAPE_SETEX
     SHAPE_SET
@@ -30,8 +35,13 @@ cdef extern from "string.h":
 cdef extern from *:
     """
     #define RESP_TTL_MS_MAX (INT64_MAX - (1LL << 45))
+    static const char RESP_ABSENT[] =
+        "SYNC PSYNC REPLCONF SAVE BGSAVE BGREWRITEAOF LPUSH RPUSH LPOP RPOP LRANGE SADD SPOP HSET ZADD "
+        "ZPOPMIN XADD WATCH UNWATCH EVAL EVALSHA SCRIPT FUNCTION FCALL SUBSCRIBE "
+        "PSUBSCRIBE SSUBSCRIBE PUBLISH SPUBLISH SCAN KEYS RANDOMKEY MONITOR SLOWLOG LATENCY ACL ";
     """
     int64_t RESP_TTL_MS_MAX
+    const char *RESP_ABSENT
 
 
 # A name of up to 16 bytes, in upper case and padded with zeros, as two integers.
@@ -102,6 +112,11 @@ cdef inline bint resp_word(const RespRequest *q, uint32_t i, RespName *name) noe
     return resp_name(resp_text(q, i), resp_size(q, i), name)
 
 
+cdef inline bint resp_option(const RespRequest *q, uint32_t i, RespName *name) noexcept nogil:
+    # Redis compares options as strings of C, which end at a NUL.
+    return resp_name(resp_text(q, i), strnlen(resp_text(q, i), resp_size(q, i)), name)
+
+
 cdef inline bint resp_is(const RespName *name, const char *word) noexcept nogil:
     # `word`: in upper case, of at most 8 bytes.
     cdef char padded[8]
@@ -115,11 +130,12 @@ cdef inline bint resp_arity_fits(int arity, uint32_t argc) noexcept nogil:
 
 
 cdef int resp_encode(
-    const RespParser *p, const char *data, int resp, Buf *op, Buf *reply
+    const RespParser *p, const char *data, int resp, Buf *op, Buf *reply, uint16_t *command
 ) noexcept nogil:
     # What to do with the request that the parser has just taken from `data`: RESP_READ or
     # RESP_WRITE (an operation was added to `op`), RESP_REPLY (a reply was added to `reply`), or
-    # RESP_CALL: Python answers.
+    # RESP_CALL: Python answers. Or one of the kinds above that.
+    # `command` is 1 + the place of its row, 0 if it has none.
     cdef RespRequest q
     cdef RespName name
     cdef RespCommand *row
@@ -129,14 +145,26 @@ cdef int resp_encode(
     q.resp = resp
     q.op = op
     q.reply = reply
+    command[0] = 0
     if resp_word(&q, 0, &name):
         row = resp_row(&name)
         if row.arity:
+            command[0] = <uint16_t>(1 + (row - resp_commands))
             if not resp_arity_fits(row.arity, q.argc):
                 return resp_bad_arity(&q)
             return resp_shape(&q, row)
+        if resp_is(&name, b"POST") or resp_is(&name, b"HOST:"):
+            return RESP_ALIEN
+        if resp_is(&name, b"MULTI"):
+            return RESP_MULTI if q.argc == 1 else resp_bad_arity(&q)
+        if resp_is(&name, b"EXEC"):
+            return RESP_EXEC   # with other arguments too
+        if resp_is(&name, b"DISCARD"):
+            return RESP_DISCARD if q.argc == 1 else resp_bad_arity(&q)
     if resp_is_own(&q):
         return resp_call(&q)
+    if resp_is_absent(&q) and resp_may_call(&q):
+        return RESP_CALL
     return resp_unknown(&q)
 
 
@@ -148,6 +176,8 @@ cdef int resp_shape(const RespRequest *q, const RespCommand *row) noexcept nogil
         if q.argc % 2 == 0:
             return resp_bad_arity(q)
         return resp_operation(q, row.opcode, row.flags, row.arg, 1, 2)
+    if shape == SHAPE_APPEND:  # how long a value may become is agreed on with the operation: settings may differ
+        return resp_operation(q, row.opcode, row.flags, <int64_t>q.parser.value_bytes_max, 1, 2)
     if shape == SHAPE_SET:
         return resp_options(q, OP_SET, 3)
     if shape == SHAPE_NUMBER:
@@ -172,6 +202,14 @@ cdef int resp_shape(const RespRequest *q, const RespCommand *row) noexcept nogil
     if shape == SHAPE_ECHO:
         return resp_echo(q)
     return resp_call(q)
+
+
+cdef bint resp_frees(const RespParser *p, const char *data) noexcept nogil:
+    # Is this request one that ends the refusal of all others, or the connection?
+    cdef RespName name
+    if not resp_name(resp_arg(p, data, 0), p.args[0].size, &name):
+        return False
+    return resp_is(&name, b"RESET") or resp_is(&name, b"QUIT")
 
 
 cdef inline int resp_kind(uint8_t opcode) noexcept nogil:
@@ -286,6 +324,26 @@ cdef bint resp_is_own(const RespRequest *q) noexcept nogil:
     return resp_size(q, 0) >= 4 and resp_name(resp_text(q, 0), 4, &name) and resp_is(&name, b"FPL.")
 
 
+cdef bint resp_is_absent(const RespRequest *q) noexcept nogil:
+    # Is the name among those that Python has something to say about?
+    cdef const char *at = RESP_ABSENT
+    cdef const char *end
+    cdef uint32_t size = resp_size(q, 0)
+    cdef RespName name, absent
+    if not resp_word(q, 0, &name):
+        return False
+    while at[0]:
+        end = at
+        while end[0] != c' ':
+            end += 1
+        if <uint32_t>(end - at) == size and resp_name(at, size, &absent) and (
+            name.head == absent.head and name.tail == absent.tail
+        ):
+            return True
+        at = end + 1
+    return False
+
+
 cdef int resp_number(const RespRequest *q, const RespCommand *row) noexcept nogil:
     cdef int64_t number
     if not fdb_parse_integer(resp_text(q, 2), resp_size(q, 2), &number):
@@ -295,18 +353,30 @@ cdef int resp_number(const RespRequest *q, const RespCommand *row) noexcept nogi
     return resp_single(q, row.opcode, row.flags, number * row.arg, b"", 0)
 
 
+cdef int64_t resp_time_mistake(
+    const RespRequest *q, uint32_t i, int64_t unit, uint8_t flag, int64_t least, int64_t *ms
+) noexcept nogil:
+    # The time in argument i in ms; or what is wrong with it, else 0.
+    cdef int64_t number
+    cdef int64_t most = RESP_TTL_MS_MAX if flag == FLAG_RELATIVE else FDB_INTEGER_MAX
+    if not fdb_parse_integer(resp_text(q, i), resp_size(q, i), &number):
+        return MISTAKE_INTEGER
+    if number < least or number > most // unit:
+        return MISTAKE_TIME
+    ms[0] = number * unit
+    return 0
+
+
 cdef int resp_lifetime(
     const RespRequest *q, uint32_t i, int64_t unit, uint8_t flag, int64_t least, int64_t *ms
 ) noexcept nogil:
     # The time in argument i in ms: RESP_GO_ON, or RESP_REPLY after an error. `flag`: FLAG_RELATIVE
     # or FLAG_ABSOLUTE.
-    cdef int64_t number
-    cdef int64_t most = RESP_TTL_MS_MAX if flag == FLAG_RELATIVE else FDB_INTEGER_MAX
-    if not fdb_parse_integer(resp_text(q, i), resp_size(q, i), &number):
+    cdef int64_t mistake = resp_time_mistake(q, i, unit, flag, least, ms)
+    if mistake == MISTAKE_INTEGER:
         return resp_error(q, b"value is not an integer or out of range")
-    if number < least or number > most // unit:
+    if mistake:
         return resp_bad_time(q)
-    ms[0] = number * unit
     return RESP_GO_ON
 
 
@@ -343,8 +413,9 @@ cdef int resp_options(const RespRequest *q, uint8_t opcode, uint32_t at) noexcep
     cdef int64_t ms = 0, unit, time_unit = 0
     cdef bint is_set = opcode == OP_SET
     cdef int state
+    cdef int64_t bad = 0
     while at < q.argc:
-        if not resp_word(q, at, &option):
+        if not resp_option(q, at, &option):
             return resp_error(q, b"syntax error")
         at += 1
         flag = resp_time_option(&option, &unit)
@@ -367,7 +438,11 @@ cdef int resp_options(const RespRequest *q, uint8_t opcode, uint32_t at) noexcep
             flags |= FLAG_GET
         else:
             return resp_error(q, b"syntax error")
-    if time_flag:
+    if time_flag and not is_set:
+        bad = resp_time_mistake(q, time_at, time_unit, time_flag, 1, &ms)
+        if bad:   # but a key that is missing is noticed first
+            return resp_single(q, OP_GET, 0, bad, b"", 0)
+    elif time_flag:
         state = resp_lifetime(q, time_at, time_unit, time_flag, 1, &ms)
         if state != RESP_GO_ON:
             return state
@@ -384,7 +459,7 @@ cdef int resp_expire(const RespRequest *q, const RespCommand *row) noexcept nogi
     cdef uint32_t i
     cdef int state
     for i in range(3, q.argc):
-        if not resp_word(q, i, &option):
+        if not resp_option(q, i, &option):
             return resp_bad_option(q, i)
         if resp_is(&option, b"NX"):
             conditions |= FLAG_NX
@@ -422,21 +497,26 @@ cdef int resp_flush(const RespRequest *q) noexcept nogil:
     if q.argc > 2:
         return resp_error(q, b"syntax error")
     if q.argc == 2:
-        if not resp_word(q, 1, &option):
+        if not resp_option(q, 1, &option):
             return resp_error(q, b"syntax error")
         if not resp_is(&option, b"ASYNC") and not resp_is(&option, b"SYNC"):
             return resp_error(q, b"syntax error")
     return resp_operation(q, OP_FLUSH, 0, 0, q.argc, 1)
 
 
-cdef int resp_call(const RespRequest *q) noexcept nogil:
+cdef bint resp_may_call(const RespRequest *q) noexcept nogil:
     cdef uint64_t size = 0
     cdef uint32_t i
-    if q.argc <= CALL_ARGUMENTS_MAX:
-        for i in range(q.argc):
-            size += resp_size(q, i)
-        if size <= CALL_BYTES_MAX:
-            return RESP_CALL
+    if q.argc > CALL_ARGUMENTS_MAX:
+        return False
+    for i in range(q.argc):
+        size += resp_size(q, i)
+    return size <= CALL_BYTES_MAX
+
+
+cdef int resp_call(const RespRequest *q) noexcept nogil:
+    if resp_may_call(q):
+        return RESP_CALL
     return resp_error(q, b"this command takes at most 256 arguments of 65536 bytes in all")
 
 
@@ -479,7 +559,7 @@ cdef void resp_table() noexcept nogil:
     resp_command(b"SETNX", 3, SHAPE_PAIRS, OP_SETNX)
     resp_command(b"MSET", -3, SHAPE_PAIRS, OP_MSET)
     resp_command(b"MSETNX", -3, SHAPE_PAIRS, OP_MSETNX)
-    resp_command(b"APPEND", 3, SHAPE_PAIRS, OP_APPEND)
+    resp_command(b"APPEND", 3, SHAPE_APPEND, OP_APPEND)
     resp_command(b"DEL", -2, SHAPE_KEYS, OP_DEL)
     resp_command(b"UNLINK", -2, SHAPE_KEYS, OP_DEL)
     resp_command(b"GETDEL", 2, SHAPE_KEYS, OP_GETDEL)
@@ -500,7 +580,7 @@ cdef void resp_table() noexcept nogil:
     resp_command(b"HELLO", -1, SHAPE_CALL)
     resp_command(b"AUTH", -1, SHAPE_CALL)
     resp_command(b"QUIT", -1, SHAPE_CALL)
-    resp_command(b"RESET", -1, SHAPE_CALL)
+    resp_command(b"RESET", 1, SHAPE_CALL)    # with any more it must not end the refusal after MULTI
     resp_command(b"SELECT", -1, SHAPE_CALL)
     resp_command(b"CLIENT", -1, SHAPE_CALL)
     resp_command(b"COMMAND", -1, SHAPE_CALL)

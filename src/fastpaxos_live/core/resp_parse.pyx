@@ -7,11 +7,13 @@ cdef enum:
     RESP_TOO_LARGE = 2
     RESP_BROKEN = 3
 
+    RESP_TLS_HANDSHAKE = 0x16
+    RESP_TLS_MAJOR = 3
     RESP_ARGS_KEPT = 1024  # room for arguments above this is given back with the next request
     RESP_GO_ON = -1        # of a step: nothing to report yet
 
 
-cdef struct RespArg:
+cdef struct RespArg:       # of ARGUMENT_BYTES
     size_t offset
     size_t size
 
@@ -19,10 +21,11 @@ cdef struct RespParser:
     RespArg *args          # of the last RESP_REQUEST, see resp_arg
     uint32_t argc
     size_t consumed        # bytes of the input that the owner may drop now
-    const char *error      # what was wrong, after RESP_BROKEN
+    const char *error      # what was wrong, after RESP_BROKEN; NULL: it is no Redis client, and is told nothing
     const char *base       # where offsets count from; NULL: the input
     uint32_t args_capacity
     size_t value_bytes_max
+    size_t request_bytes_max
     size_t at              # where parsing goes on
     size_t begun           # where the request under way begins
     size_t scanned         # bytes after `at` that hold no end of line
@@ -34,9 +37,10 @@ cdef struct RespParser:
     char unexpected[48]    # text of the one error that shows input
 
 
-cdef void resp_init(RespParser *p, size_t value_bytes_max) noexcept nogil:
+cdef void resp_init(RespParser *p, size_t value_bytes_max, size_t request_bytes_max) noexcept nogil:
     memset(p, 0, sizeof(RespParser))
     p.value_bytes_max = value_bytes_max
+    p.request_bytes_max = request_bytes_max
     p.bulk = -1
 
 
@@ -44,6 +48,20 @@ cdef void resp_free(RespParser *p) noexcept nogil:
     free(p.args)
     buf_free(&p.words)
     memset(p, 0, sizeof(RespParser))
+
+
+cdef void resp_forget(RespParser *p) noexcept nogil:
+    # Of the request under way, and of all that may follow: nothing more is parsed.
+    p.left = 0
+    resp_args_reset(p)
+
+
+cdef void resp_rest(RespParser *p) noexcept nogil:
+    # Between requests, when the last one is done with: gives back what a large one needed.
+    if not p.left:
+        resp_args_reset(p)
+        if p.words.capacity > INLINE_BYTES_MAX // 8:
+            buf_trim(&p.words, INLINE_BYTES_MAX // 8)
 
 
 cdef inline const char *resp_arg(const RespParser *p, const char *data, uint32_t i) noexcept nogil:
@@ -74,7 +92,10 @@ cdef void resp_args_reset(RespParser *p) noexcept nogil:
 
 cdef inline void resp_args_add(RespParser *p, size_t offset, size_t size) noexcept nogil:
     if p.argc == p.args_capacity:
-        p.args_capacity = 2 * p.args_capacity if p.args_capacity else 8
+        # By a quarter where that is much: what is counted for a client are its arguments, not their room.
+        p.args_capacity += p.args_capacity // 4 if p.args_capacity > RESP_ARGS_KEPT else p.args_capacity
+        if not p.args_capacity:
+            p.args_capacity = 8
         p.args = <RespArg *>fdb_allocate(p.args, p.args_capacity * sizeof(RespArg))
     p.args[p.argc].offset = offset
     p.args[p.argc].size = size
@@ -153,6 +174,11 @@ cdef int resp_inline(RespParser *p, const char *data, size_t size) noexcept nogi
     cdef int64_t found = resp_line(p, data, size, c'\n')
     cdef const char *line = data + p.at
     cdef size_t line_size
+    if line[0] == RESP_TLS_HANDSHAKE:  # of a ClientHello: it has no end of line, and is no reason to wait for one
+        if size - p.at < 2:
+            return RESP_MORE
+        if line[1] == RESP_TLS_MAJOR:
+            return resp_broken(p, NULL)
     if found > INLINE_BYTES_MAX:
         return resp_broken(p, b"Protocol error: too big inline request")
     if found < 0:
@@ -184,8 +210,9 @@ cdef int resp_bulk_line(RespParser *p, const char *data, size_t size) noexcept n
     p.at = after
     p.scanned = 0
     p.bulk = bulk
-    if <size_t>bulk > p.value_bytes_max or p.total > p.value_bytes_max + REQUEST_SLACK:
+    if <size_t>bulk > p.value_bytes_max or p.total > p.request_bytes_max:
         p.skipping = True
+        resp_args_reset(p)
     if p.skipping:
         p.bulk += 2
     return RESP_GO_ON

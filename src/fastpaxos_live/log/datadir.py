@@ -6,11 +6,12 @@ is not ours to ignore.
 """
 
 import json
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
 from xxhash import xxh64_hexdigest
 
+from ..reference.limits import GROUP_ALIGN, REPLICAS_MAX
 from .files import Directory
 from .segments import SEGMENT_BYTES, SegmentHeader, file_number
 
@@ -35,22 +36,26 @@ class Identity(NamedTuple):
     replica: str
 
 
+U64 = Annotated[int, msgspec.Meta(ge=0)]  # its upper end is the identity's to check: msgspec's numbers end at 2^63
+
+
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The contents of `meta.json`."""
 
     format: int
-    cell_id: int
+    cell_id: U64
     cell: str
-    replica_id: int
+    replica_id: Annotated[int, msgspec.Meta(ge=1, le=REPLICAS_MAX)]
     replica: str
-    disk_id: int  # u64, random: tells a replaced disk from this one
-    incarnation: int
-    segment_bytes: int
+    disk_id: U64  # random: tells a replaced disk from this one
+    incarnation: Annotated[int, msgspec.Meta(ge=1, lt=1 << 16)]
+    segment_bytes: Annotated[int, msgspec.Meta(ge=GROUP_ALIGN, le=(1 << 63) - 1)]
     fsync: str  # the policy of the last start
-    boots: int  # starts so far; 0: formatted, and the log has no file yet
+    boots: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]  # starts so far; 0: formatted, and the log has no file yet
     boot_id: str  # of the kernel, at the last start
     clean: bool  # the last process synced everything before it ended
-    lease_us: int = 0  # no grant that may outlive a process lasts longer; 0: written by a program that kept none
+    # No grant that may outlive a process lasts longer; 0: written by a program that kept none.
+    lease_us: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 class DataDir:
@@ -201,7 +206,7 @@ def _read_meta(directory: Directory) -> Meta:
     try:
         fields = json.loads(text)
         version, checksum = fields["format"], fields.pop("checksum")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataDirError(f"{where} is damaged") from None
     if not isinstance(version, int) or version > FORMAT:
         raise DataDirError(f"{where}: format version {version}, this program reads up to {FORMAT}")

@@ -222,10 +222,14 @@ def hello_frame(hello: Hello, key: bytes, use: bytes, nonces: bytes) -> bytes:
 
 
 def _text_of(frame: bytes) -> str:
+    # Lines of it are shown to operators: they hold nothing that would move a terminal's cursor, or end a line.
     try:
-        return frame_decode(0, frame, 0, len(frame)).payload[:-_MAC_BYTES].decode()
+        text = frame_decode(0, frame, 0, len(frame)).payload[:-_MAC_BYTES].decode()
     except (BadFrame, UnicodeDecodeError):
         raise Refused("its HELLO is damaged") from None
+    if not all(line.isprintable() for line in text.split("\n")):
+        raise Refused("its HELLO is damaged")
+    return text
 
 
 def _hello_of(data: bytes, text: str) -> Hello:

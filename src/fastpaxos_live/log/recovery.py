@@ -7,6 +7,7 @@ Behind the last valid group there may be
   * other bytes: doubtful. They may have held a promise that was given. They are cut too, which is
     a fault not handled yet;
   * any of these, and behind it a group that says "this was durable": corruption. Nothing is cut;
+  * a whole group that says what can't be: corruption, too;
   * the end of the last file, or a group that goes on behind it: a file is lost, since `Storage` makes
     the next one before that. Nothing is cut.
 What is cut must be zeroed and synced before anything is appended.
@@ -93,6 +94,11 @@ def recover(
     position, last = _replay(replica, read, end, cell_id, progress)
     if end and _reaches(read, position, end, cell_id):
         raise LogCorrupt(f"lost state: replica {replica_id} has the log up to position {end}, the next file is missing")
+    if _is_whole(read, position, end, cell_id, replica_id):
+        raise LogCorrupt(
+            f"log corrupt at position {position} of replica {replica_id}: a whole group there can't be replayed, "
+            "which no replica of this version writes"
+        )
     dirty, witness = _scan(read, position, end, cell_id, replica_id)
     if witness is not None:
         raise LogCorrupt(
@@ -169,6 +175,25 @@ def _scan(
             at = data.find(_MAGIC_BYTES, at + 1)
         start += len(data)
     return dirty, None
+
+
+def _is_whole(read: Read, position: int, end: int, cell_id: int, replica_id: int) -> bool:
+    # Is there a group with nothing wrong but what it says?
+    group = group_header(read(position, min(HEADER_BYTES, end - position)), 0, cell_id)
+    if group is None or group.position != position or group.replica != replica_id or position + group.length > end:
+        return False
+    data = read(position, group.length)
+    at, last = HEADER_BYTES, HEADER_BYTES + group.frames
+    try:
+        while at < last:
+            length = frame_length(cell_id, data, at)
+            if not length or at + length > last:
+                return False
+            frame_decode(cell_id, data, at, length)
+            at += length
+    except BadFrame:
+        return False
+    return group.length - last < GROUP_ALIGN and not any(data[last:])
 
 
 def _is_torn(read: Read, position: int, dirty: int, end: int, cell_id: int) -> bool:

@@ -104,7 +104,9 @@ class Storage:
         return len(numbers)
 
     def read(self, position: int, size: int) -> bytes:
-        """Exactly these bytes of the log. Raises OSError, also when there are fewer."""
+        """Exactly these bytes of the log. Raises OSError, also when there are fewer, and StorageError where one of its
+        files is no more: nobody can rely on what this replica says then.
+        """
         parts = []
         for piece in pieces(position, size, self.segment_bytes):
             data = self._file_to_read(piece.number).pread(piece.size, piece.offset)
@@ -115,11 +117,18 @@ class Storage:
 
     def _file_to_read(self, number: int) -> File:
         if self._reading is None or self._reading[0] != number:
-            file = self.directory.open(file_name(number))
-            if self._reading is not None:
-                self._reading[1].close()
+            try:
+                file = self.directory.open(file_name(number))
+            except FileNotFoundError:
+                raise StorageError(f"lost state: {self._path(number)} is missing") from None
+            self._stop_reading()
             self._reading = (number, file)
         return self._reading[1]
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading[1].close()
+            self._reading = None
 
     def write(self, position: int, data: bytes) -> None:
         """Write all of `data` there; `sync` makes it durable. After NoRoom nothing is written."""
@@ -212,6 +221,7 @@ class Storage:
         at, end = piece.offset, piece.offset + piece.size
         while at < end:
             at = _zero(self._file_to_write(piece.number), at, end)
+        self._stop_reading()  # recovery read to the end, and another file will have that number
         while self.files > piece.number + 1:
             self.directory.unlink(file_name(self.files - 1))
             self.directory.sync()  # one by one: a machine that goes down now must not leave a gap
@@ -219,8 +229,7 @@ class Storage:
 
     def close(self) -> None:
         """Close all files; nothing is synced."""
-        if self._reading is not None:
-            self._reading[1].close()
+        self._stop_reading()
         for file in (*self._open.values(), *self._made.values()):
             file.close()
         if self._begun is not None:

@@ -16,6 +16,7 @@ from .db_ops import (
     FLAG_XX,
     INTEGER_MAX,
     INTEGER_MIN,
+    MISTAKE_INTEGER,
     OP_APPEND,
     OP_DBSIZE,
     OP_DEL,
@@ -36,12 +37,13 @@ from .db_ops import (
     OP_TTL,
     OP_TYPE,
     REPLY_BYTES_MAX,
+    is_read,
     op_code,
     op_decode,
     parse_integer,
 )
 from .db_store import Store
-from .limits import VALUE_BYTES_MAX
+from .limits import BULK_BYTES_MAX, VALUE_BYTES_MAX
 
 SLOTS_OF_CLUSTER = 16384
 
@@ -49,7 +51,8 @@ OK = b"+OK\r\n"
 ERR_INTEGER = b"-ERR value is not an integer or out of range\r\n"
 ERR_OVERFLOW = b"-ERR increment or decrement would overflow\r\n"
 ERR_TOO_LONG = b"-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"
-ERR_REPLY = b"-ERR reply exceeds maximum allowed size\r\n"
+ERR_REPLY = b"-ERR reply too large: at most %d bytes of values\r\n" % REPLY_BYTES_MAX
+ERR_TIME = b"-ERR invalid expire time in 'getex' command\r\n"
 ERR_OPERATION = b"-ERR unknown operation\r\n"
 
 Items = list[tuple[bytes, bytes]]
@@ -87,6 +90,12 @@ def integer(number: int) -> bytes:
 
 
 def _get(call: Call) -> bytes:
+    if call.arg and call.store.get(call.items[0][0]) is not None:
+        return ERR_INTEGER if call.arg == MISTAKE_INTEGER else ERR_TIME
+    return _value(call)
+
+
+def _value(call: Call) -> bytes:
     return call.bulk(call.store.get(call.items[0][0]))
 
 
@@ -181,7 +190,7 @@ def _incrby(call: Call) -> bytes:
 def _append(call: Call) -> bytes:
     key, tail = call.items[0]
     value = (call.store.get(key) or b"") + tail
-    if len(value) > VALUE_BYTES_MAX:
+    if len(value) > (min(call.arg, BULK_BYTES_MAX) if call.arg > 0 else VALUE_BYTES_MAX):
         return ERR_TOO_LONG
     call.store.put(key, value, call.store.deadline(key))
     return integer(len(value))
@@ -219,14 +228,14 @@ def _persist(call: Call) -> bytes:
 
 
 def _getdel(call: Call) -> bytes:
-    reply = _get(call)
+    reply = _value(call)
     call.store.delete(call.items[0][0])
     return reply
 
 
 def _getex(call: Call) -> bytes:
     key = call.items[0][0]
-    reply = _get(call)
+    reply = _value(call)
     if call.store.get(key) is not None:
         if call.flags & (FLAG_RELATIVE | FLAG_ABSOLUTE):
             _move_deadline(call, key, call.deadline())
@@ -272,19 +281,32 @@ def run(
 ) -> None:
     """Execute the operation at `data[at:]` at the time in force `time_ms`, and append its reply in
     RESP version `resp` (2 or 3) to `out`, if there is one. Before a write the caller has expired
-    the store up to `time_ms`."""
+    the store up to `time_ms`; of reads it decides only how much time is left."""
     opcode, flags, arg, items = op_decode(data, at)
+    if not is_read(opcode):
+        store.step()
     reply = _RUN.get(opcode, _unknown)(Call(store, flags, arg, items, time_ms, resp))
     if out is not None:
         out += reply
 
 
+def asks_time(data: bytes | memoryview, at: int) -> bool:
+    """Does this read answer how much time is left?"""
+    opcode, flags, _, _ = op_decode(data, at)
+    return opcode == OP_TTL and not flags & FLAG_ABSOLUTE
+
+
+def is_left_time(store: Store, data: bytes | memoryview, at: int) -> bool:
+    """The same, of a key that has a deadline."""
+    return asks_time(data, at) and store.deadline(op_decode(data, at)[3][0][0]) > 0
+
+
 def is_due(store: Store, data: bytes | memoryview, at: int, clock_ms: int) -> bool:
-    """Would this read touch a key that is still there, but whose deadline the clock has reached?"""
+    """Would this read touch a key that is not hidden yet, but whose deadline the clock has reached?"""
     if not 0 < store.next_deadline <= clock_ms:
         return False
     if op_code(data, at) == OP_DBSIZE:
-        return True
+        return store.due(clock_ms) > 0
     return any(0 < store.deadline(key) <= clock_ms for key, _ in op_decode(data, at)[3])
 
 

@@ -10,6 +10,9 @@ OP_GET, OP_MGET, OP_EXISTS, OP_STRLEN, OP_TYPE, OP_TTL, OP_DBSIZE = range(1, 8)
 OP_SET, OP_SETNX, OP_MSET, OP_MSETNX, OP_DEL, OP_INCRBY, OP_APPEND = range(16, 23)
 OP_EXPIRE, OP_PERSIST, OP_GETDEL, OP_GETEX, OP_FLUSH = range(23, 28)
 
+# The `arg` of OP_GET: what is wrong with the time in a GETEX, which is said if the key is there.
+MISTAKE_INTEGER, MISTAKE_TIME = 1, 2
+
 FLAG_NX = 1  # SET: only if the key is missing. EXPIRE: only if it has no deadline
 FLAG_XX = 2  # SET: only if the key is present. EXPIRE: only if it has a deadline
 FLAG_GT = 4  # EXPIRE: only to a later deadline
@@ -24,9 +27,7 @@ FLAG_ABSOLUTE = (
 OP_BYTES = 20  # header of an operation
 ITEM_BYTES = 8  # header of an item
 DEADLINE_MAX = (1 << 63) - 1  # a later one is cut to this, so that a reply can show it
-REPLY_BYTES_MAX = (
-    32 << 20
-)  # a longer reply would fit no frame to a replica that forwarded the request
+REPLY_BYTES_MAX = 64 << 20  # of values in one reply: it is made in one go, in which nothing else happens
 
 INTEGER_MIN, INTEGER_MAX = -(1 << 63), (1 << 63) - 1
 

@@ -11,6 +11,7 @@ from .log_frame import FETCH, FETCHED, LEARN, BadFrame, Frame, frame_decode
 if TYPE_CHECKING:
     from .log_paxos import PaxosLog
 
+DOUBLINGS = 6  # of the wait for an answer: each time that all others were asked in vain
 FULL_BEATS = 20  # a replica whose disk is full asks this seldom: mostly it can't take the answer
 
 
@@ -33,7 +34,9 @@ class CatchUp:
 
     def fetch(self, peer: int) -> None:
         log = self.log
-        if peer == log.me or self.fetch_peer and log.now < self.fetch_at + 2 * log.beat_us:
+        # An answer that is slow on its way is only kept up by those to the same question again.
+        wait = 2 * log.beat_us << min(self.fetch_skip // max(1, log.replicas - 1), DOUBLINGS)
+        if peer == log.me or self.fetch_peer and log.now < self.fetch_at + wait:
             return
         if log.disk.full(BATCH_BYTES) and log.now < self.fetch_at + FULL_BEATS * log.beat_us:
             return

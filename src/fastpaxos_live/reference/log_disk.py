@@ -65,6 +65,7 @@ class LogDisk:
         if self.writing or not self.frames:
             return None
         length = HEADER_BYTES + self.size + (-self.size) % GROUP_ALIGN
+        assert length <= GROUP_BYTES_MAX
         header = _GROUP.pack(
             0, GROUP_MAGIC, VERSION, 0, self.replica, 0, length, self.incarnation, self.base, self.size, promised,
             self.durable_position, chosen,

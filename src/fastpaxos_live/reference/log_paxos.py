@@ -9,11 +9,22 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import log_machines as M
-from .limits import BATCH_BYTES, CHANNEL_BYTES_MAX, CHANNEL_RESERVE, FRAME_BYTES_MAX, SHORT_BYTES, SLOTS
+from .limits import (
+    BATCH_BYTES,
+    CHANNEL_BYTES_MAX,
+    CHANNEL_RESERVE,
+    FRAME_BYTES_MAX,
+    SHORT_BYTES,
+    SLOT_BYTES_LARGE,
+    SLOTS,
+    SLOTS_BYTES_MAX,
+    TIME_MS_MAX,
+)
 from .log_arrival import FRAME_OF, MESSAGE_OF, Arrival, message
 from .log_catchup import CatchUp
 from .log_disk import LogDisk
 from .log_frame import ACCEPT, ENTRY, HEADER_BYTES, LEARN, PROMISED, Frame, frame_encode
+from .log_replay import group_is_sound, known_before
 from .log_stall import Stall
 
 RESENDS = 4  # a candidate repeats its PROPOSE this many times within a lease
@@ -129,7 +140,7 @@ class PaxosLog:
         self.arrival = Arrival(self)
         self.stall = Stall(self, config["lease_us"])
         self.offers: dict[int, bytes] = {}  # the values that promises brought in
-        self.walls: dict[int, int] = {}  # clocks of those that promised
+        self.walls: dict[int, int] = {}  # what the clocks of those that promised are ahead of the own boot time
         self.transitions: deque[tuple[int, int, int, tuple, tuple]] | None = None
 
     # --- what the machines ask of their host (words.py)
@@ -187,10 +198,11 @@ class PaxosLog:
         elif row == M.ROW_COORDINATOR_STAND:
             self.offers, self.walls = {}, {}
         elif row in (M.ROW_COORDINATOR_PROMISED, M.ROW_COORDINATOR_ELECTED):
-            self.walls[m.sender] = at_hand.wall
+            ahead = min(at_hand.wall, TIME_MS_MAX) - self.now // 1000  # on its way it only falls behind
+            self.walls[m.sender] = max(self.walls.get(m.sender, ahead), ahead)
         elif row == M.ROW_REIGN_BEGIN:
             self.dummy = False
-            self.host.on_opening([wall for _, wall in sorted(self.walls.items())])
+            self.host.on_opening([ahead + self.now // 1000 for _, ahead in sorted(self.walls.items())])
 
     def _do(self, action: M.Action, at_hand: AtHand) -> None:
         m = action.message
@@ -225,6 +237,8 @@ class PaxosLog:
                 entry = self._entry(self.applied)
                 self.index.append((entry.position, entry.length))
                 self.host.deliver(self.applied, entry.value)
+                if len(entry.value) > SLOT_BYTES_LARGE:
+                    self._forget()
             if self.opening():  # nobody else waits for it
                 self.event(M.M_APPLIED, instance=self.applied)
                 self.event(M.M_GO)
@@ -260,11 +274,18 @@ class PaxosLog:
             length, frames, promised, chosen = self.disk.parse(data, at)
             if not length:
                 return at
+            records = [frame for _, frame in frames]
+            if not group_is_sound(self.applied, self._holds, records, chosen, self.host.is_sound):
+                return at
             for position, frame in frames:
                 self._replay_frame(position, frame)
             self._recall(number=promised, mark=chosen)
             self.disk.replayed(length)
             at += length
+
+    def _holds(self, instance: int) -> bool:
+        entry = self.slots[instance % SLOTS]
+        return entry is not None and entry.instance == instance
 
     def _recall(self, **fields: int) -> None:
         # What the rows ask for was done before: it is in the log.
@@ -272,11 +293,10 @@ class PaxosLog:
         self.settle()
 
     def _replay_frame(self, position: int, frame: Frame) -> None:
-        # An entry was only taken within SLOTS of the chosen mark, a learned one only next to it.
         if frame.type == PROMISED:
             self._recall(number=frame.number)
             return
-        self._recall(mark=max(0, frame.instance - (1 if frame.type == LEARN else SLOTS)))
+        self._recall(mark=known_before(frame))
         m = message(MESSAGE_OF[frame.type], self.me, self.now, frame)
         self.store(position, m, frame.payload)
         if frame.type == LEARN:
@@ -303,11 +323,15 @@ class PaxosLog:
 
     def send(self, peer: int, channel: int, frame: bytes) -> bool:
         """Queues a frame; one that finds the channel closed or full is lost, which the protocol stands."""
-        link = self.links[peer][channel]
-        if not link.up or not has_room(len(link.output), len(frame)):
+        if not self.may_send(peer, channel, len(frame)):
             return False
-        link.output += frame
+        self.links[peer][channel].output += frame
         return True
+
+    def may_send(self, peer: int, channel: int, length: int) -> bool:
+        """Is the channel open, and has it room for a frame of that length?"""
+        link = self.links[peer][channel]
+        return link.up and has_room(len(link.output), length)
 
     def _peers(self, to: int) -> list[int]:
         return self.others if to >= M.ALL else [to]
@@ -414,6 +438,16 @@ class PaxosLog:
         self.slots[m.instance % SLOTS] = Entry(
             m.instance, m.number, m.sent, value, position, HEADER_BYTES + len(value))
         self.highest = max(self.highest, m.instance)
+
+    def _forget(self) -> None:
+        # Of the applied values, which are in the log as well, the newest are kept: one always, others by their bytes.
+        total = 0
+        for instance in range(self.applied, max(0, self.applied - SLOTS), -1):
+            entry = self.slots[instance % SLOTS]
+            if entry is not None and entry.instance == instance:
+                total += len(entry.value)
+                if total > SLOTS_BYTES_MAX and instance < self.applied:
+                    self.slots[instance % SLOTS] = None
 
     # --- proposing
     def in_flight(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ benchmarks."""
 from xxhash import xxh64_intdigest
 
 from .db_apply import Call, is_due, run, slot
+from .db_check import value_is_sound
 from .db_ops import op_size
 from .db_store import Store
 from .log_disk import LogDisk
@@ -47,7 +48,7 @@ class Probe:
             state = self._parser.next(self._data, 0)
             if state == BROKEN:
                 self._broken = True
-                out += b"-ERR %b\r\n" % self._parser.error
+                out += b"-ERR %b\r\n" % self._parser.error if self._parser.error else b""
                 break
             del self._data[: self._parser.consumed]
             if state == MORE:
@@ -59,10 +60,10 @@ class Probe:
         return bytes(out)
 
     def _execute(self, args: list[bytes], time_ms: int, out: bytearray) -> None:
-        kind, data = encode(args, self._resp)
+        kind, data = encode(args, self._resp, self._parser.value_bytes_max)
         if kind == REPLY:
             out += data
-        elif kind == CALL:
+        elif kind >= CALL:
             out += b"-CALL\r\n"
         else:
             if kind == WRITE:
@@ -75,9 +76,9 @@ class Probe:
 
     def encode(self, request: bytes) -> tuple[int, bytes]:
         """Kind and bytes of one whole request."""
-        parser = Parser(len(request))
+        parser = Parser(len(request), len(request))
         parser.next(bytearray(request), 0)
-        return encode(parser.args, self._resp)
+        return encode(parser.args, self._resp, parser.value_bytes_max)
 
     def run(self, operations: bytes, time_ms: int) -> bytes:
         """The replies to whole operations."""
@@ -89,7 +90,7 @@ class Probe:
         return bytes(out)
 
     def expire(self, time_ms: int) -> None:
-        """Remove every key whose deadline is at or before `time_ms`."""
+        """A value takes effect at that time: every key whose deadline is at or before it is gone."""
         self._store.expire(time_ms)
 
     def is_due(self, operation: bytes, clock_ms: int) -> bool:
@@ -105,14 +106,26 @@ class Probe:
         store = self._store
         return store.size, store.expiring, store.state_sum, store.next_deadline
 
+    def work(self) -> tuple[int, int, int, int, int]:
+        """(new keys, slots moved, slots of cleared tables swept, keys removed that were due, their bytes), by writes"""
+        return self._store.work()
+
+    def tidy(self) -> bool:
+        """What a turn does of the work that needs no place in the log; is some left?"""
+        self._store.tidy()
+        return self._store.is_untidy()
+
+    def check(self) -> None:
+        """Ends the process if the store contradicts itself."""
+
     # --- the steps of a request, apart
     def parse(self, requests: bytes) -> int:
         """How many whole requests these are; each is made an operation."""
-        parser = Parser(len(requests))
+        parser = Parser(len(requests), len(requests))
         data = bytearray(requests)
         count = 0
         while parser.next(data, 0) == REQUEST:
-            encode(parser.args, self._resp)
+            encode(parser.args, self._resp, parser.value_bytes_max)
             del data[: parser.consumed]
             count += 1
         return count
@@ -133,6 +146,10 @@ class Probe:
         for at in operations_of(value, VALUE_BYTES):
             run(self._store, value, at, header.time_ms, 2, None)
         return header.operations
+
+    def is_sound(self, value: bytes) -> bool:
+        """May this value, which a peer sent, be applied?"""
+        return value_is_sound(self._seed, value)
 
     def reply(self, value: bytes, count: int) -> int:
         """Bytes of all replies with this value."""

@@ -21,5 +21,7 @@ class MasterClock:
         self.refused_ms = max(0, max(walls) - self.base_ms - CLOCK_BOUND_MS)
 
     def at(self, now: int) -> int:
-        """What it shows at that boot time."""
-        return self.base_ms + (now - self.base_us) // 1000
+        """What it shows at that boot time. Rounded up: the wall clock that it began with was cut to milliseconds, and
+        whoever sets a deadline by that clock must not be told that more time is left than to that deadline.
+        """
+        return self.base_ms - (self.base_us - now) // 1000

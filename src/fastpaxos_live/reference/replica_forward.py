@@ -8,7 +8,7 @@ ends with it. What still waited for room in the channel was not done.
 from typing import TYPE_CHECKING
 
 from .limits import FORWARD_BYTES_MAX, OUTPUT_BYTES_MAX, REPLIES_BYTES_MAX, STREAMS_MAX
-from .log_frame import FORWARD, HANGUP, REPLIES, TAKEN, Frame
+from .log_frame import FORWARD, HANGUP, HEADER_BYTES, REPLIES, TAKEN, Frame
 from .log_machines import REIGN_IDLE
 from .replica_client import Client
 from .replica_replies import CHANGED, CUT_OFF, LATE
@@ -87,12 +87,12 @@ class Forwarding:
 
     def _post(self, client: Client) -> None:
         count = client.outbox_count
-        sent = self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
-            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
-            payload=bytes(client.outbox)))
-        if not sent:
+        if not self.replica.log.may_send(client.forward_peer, 1, HEADER_BYTES + len(client.outbox)):
             self._wait(client)
             return
+        self.replica.log.send(client.forward_peer, 1, self.replica.log.frame(
+            FORWARD, number=client.forward_seq, instance=count, flags=client.resp, extra=client.stream,
+            payload=bytes(client.outbox)))
         if not client.forwarded:
             client.forward_at = self.replica.now
         client.outbox_count = 0
@@ -119,6 +119,7 @@ class Forwarding:
             client.touched = False
             if client.alive and not client.holding and not self._send_replies(client):
                 self.replica.touch(client)
+            self.replica.keeping.weigh(client)
 
     def must_report(self, client: Client) -> bool:
         """Is it time to tell the master what the client took? It sends OUTPUT_BYTES_MAX ahead of that, no more."""
@@ -154,7 +155,7 @@ class Forwarding:
         elif frame.type == HANGUP:
             client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
             if client is not None and client.stream == frame.extra:
-                client.alive = False
+                self.replica.keeping.forget(client)  # its place stays taken: what comes late must not begin it again
         elif frame.type == TAKEN:
             client = self.streams[peer].get(frame.extra & 0xFFFFFFFF)
             if client is not None and client.stream == frame.extra:
@@ -169,8 +170,8 @@ class Forwarding:
         client = self.streams[peer].get(id)
         if client is None or client.stream < frame.extra:
             if client is not None:
-                client.alive = False
-            client = Client(id, peer, frame.extra, self.replica.value_bytes_max)
+                self.replica.keeping.forget(client)
+            client = self.replica.new_client(id, peer, frame.extra)
             self.streams[peer][id] = client
         if client.stream != frame.extra or not client.alive or client.closing or frame.number < client.expected:
             return
@@ -180,8 +181,9 @@ class Forwarding:
         client.expected += frame.instance
         client.resp = frame.flags
         client.input += frame.payload
-        if not client.blocked and not client.queued:
-            self.replica.run(client)
+        self.replica.keeping.weigh(client)
+        if not client.blocked:
+            self.replica.queue(client)  # never at once: a peer's clients shall not take what is meant for those here
 
     def _send_replies(self, client: Client) -> bool:
         # A reply may be long, a frame not: all but the last frame have only bytes. False: the channel is full.
@@ -201,7 +203,7 @@ class Forwarding:
             client.answered += count
             client.replies -= count
             if ends:
-                client.alive = False
+                self.replica.keeping.forget(client)  # its place stays taken
         return True
 
     def _on_replies(self, peer: int, frame: Frame) -> None:
@@ -227,7 +229,7 @@ class Forwarding:
     def on_channel_closed(self, peer: int) -> None:
         """Its streams end, in both directions; what was unanswered is unknown."""
         for client in self.streams[peer].values():
-            client.alive = False
+            self.replica.keeping.forget(client)
         self.streams[peer] = {}
         for _, client in sorted(self.replica.clients.items()):
             if client.forward_peer == peer:

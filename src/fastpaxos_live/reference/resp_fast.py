@@ -14,6 +14,8 @@ from .db_ops import (
     FLAG_XX,
     INTEGER_MAX,
     INTEGER_MIN,
+    MISTAKE_INTEGER,
+    MISTAKE_TIME,
     OP_APPEND,
     OP_DBSIZE,
     OP_DEL,
@@ -40,10 +42,21 @@ from .db_ops import (
 from .limits import CALL_ARGUMENTS_MAX, CALL_BYTES_MAX
 
 READ, WRITE, REPLY, CALL = range(4)
+ALIEN = 4  # no Redis client sends this
+MULTI, EXEC, DISCARD = 5, 6, 7  # what these do depends on what went before on the connection
 
 NAME_BYTES_MAX = 16  # no command has a longer name, but those that begin with FPL.
 SHOWN_BYTES_MAX = 128  # of a request in an error about it
 TTL_MS_MAX = INTEGER_MAX - (1 << 45)  # so that adding the time in force can't overflow
+
+# Commands of Redis that there are not, but which Python is told about, so that it can say what to use instead.
+ABSENT = frozenset(
+    (
+        b"SYNC PSYNC REPLCONF SAVE BGSAVE BGREWRITEAOF LPUSH RPUSH LPOP RPOP LRANGE SADD SPOP HSET ZADD "
+        b"ZPOPMIN XADD WATCH UNWATCH EVAL EVALSHA SCRIPT FUNCTION FCALL SUBSCRIBE "
+        b"PSUBSCRIBE SSUBSCRIBE PUBLISH SPUBLISH SCAN KEYS RANDOMKEY MONITOR SLOWLOG LATENCY ACL"
+    ).split()
+)
 
 ERR_SYNTAX = b"ERR syntax error"
 ERR_INTEGER = b"ERR value is not an integer or out of range"
@@ -67,23 +80,38 @@ class Command(NamedTuple):
     )
 
 
-def encode(args: list[bytes], resp: int) -> Encoded:
+def encode(args: list[bytes], resp: int, value_bytes_max: int) -> Encoded:
     """What to do with a request of at least one argument: (READ or WRITE, operation), (REPLY,
-    reply) or (CALL, nothing): Python answers. `resp` is the connection's RESP version."""
+    reply) or (CALL, nothing): Python answers. Or one of the kinds above that, and nothing. `resp` is the connection's
+    RESP version."""
     name = args[0].upper()
     row = COMMANDS.get(name)
+    if row is None and name in (b"POST", b"HOST:"):
+        return ALIEN, b""
+    if row is None and name in _TRANSACTIONS:
+        return (_TRANSACTIONS[name], b"") if len(args) == 1 or name == b"EXEC" else _arity(args)
     if row is None:
-        return _call(None, args, resp) if name.startswith(b"FPL.") else _error(_unknown(args))
+        if name.startswith(b"FPL."):
+            return _call(None, args, resp)
+        return (CALL, b"") if name in ABSENT and _may_call(args) else _error(unknown(args))
     if len(args) != row.arity if row.arity > 0 else len(args) < -row.arity:
         return _arity(args)
+    if row.opcode == OP_APPEND:  # how long a value may become is agreed on with the operation: settings may differ
+        row = row._replace(arg=value_bytes_max)
     return row.shape(row, args, resp)
+
+
+def frees(args: list[bytes]) -> bool:
+    """Is this request one that ends the refusal of all others, or the connection?"""
+    return args[0].upper() in (b"RESET", b"QUIT")
 
 
 def _error(text: bytes) -> Encoded:
     return REPLY, b"-%b\r\n" % text.translate(bytes.maketrans(b"\r\n", b"  "))
 
 
-def _unknown(args: list[bytes]) -> bytes:
+def unknown(args: list[bytes]) -> bytes:
+    """The error for a command that there is not."""
     shown = b""
     for arg in args[1:]:
         if len(shown) >= SHOWN_BYTES_MAX:
@@ -126,14 +154,22 @@ def _number(row: Command, args: list[bytes], _: int) -> Encoded:
     return _operation(row.opcode, row.flags, number * row.arg, [(args[1], b"")])
 
 
-def _lifetime(args: list[bytes], text: bytes, unit: int, flag: int, least: int) -> int | Encoded:
-    # The time in ms, or the error. `flag`: FLAG_RELATIVE or FLAG_ABSOLUTE.
+def _time(text: bytes, unit: int, flag: int, least: int) -> tuple[int, int]:
+    # The time in ms, and what is wrong with it, else 0. `flag`: FLAG_RELATIVE or FLAG_ABSOLUTE.
     number = parse_integer(text)
     if number is None:
-        return _error(ERR_INTEGER)
+        return 0, MISTAKE_INTEGER
     if number < least or number * unit > (TTL_MS_MAX if flag == FLAG_RELATIVE else INTEGER_MAX):
-        return _bad_time(args)
-    return number * unit
+        return 0, MISTAKE_TIME
+    return number * unit, 0
+
+
+def _lifetime(args: list[bytes], text: bytes, unit: int, flag: int, least: int) -> int | Encoded:
+    # The time in ms, or the error.
+    ms, mistake = _time(text, unit, flag, least)
+    if mistake:
+        return _error(ERR_INTEGER) if mistake == MISTAKE_INTEGER else _bad_time(args)
+    return ms
 
 
 def _setex(row: Command, args: list[bytes], _: int) -> Encoded:
@@ -143,6 +179,11 @@ def _setex(row: Command, args: list[bytes], _: int) -> Encoded:
         if isinstance(time, tuple)
         else _operation(OP_SET, FLAG_RELATIVE, time, [(args[1], args[3])])
     )
+
+
+def _option(arg: bytes) -> bytes:
+    # Redis compares options as strings of C, which end at a NUL.
+    return arg.partition(b"\0")[0].upper()
 
 
 _TIMES = {
@@ -158,7 +199,6 @@ def _set(row: Command, args: list[bytes], _: int) -> Encoded:
 
 
 def _getex(row: Command, args: list[bytes], _: int) -> Encoded:
-    # A bad time is a mistake even where Redis would first see that the key is missing.
     if len(args) == 2:
         return _operation(OP_GET, 0, 0, [(args[1], b"")])
     return _options(OP_GETEX, args, 2, (args[1], b""))
@@ -170,7 +210,7 @@ def _options(opcode: int, args: list[bytes], at: int, item: tuple[bytes, bytes])
     flags = arg = 0
     said = text = b""  # the option about the deadline, and its time
     while at < len(args):
-        option = args[at].upper()
+        option = _option(args[at])
         at += 1
         if option in _TIMES and said in (b"", option) and at < len(args):
             said, text = option, args[at]
@@ -190,6 +230,11 @@ def _options(opcode: int, args: list[bytes], at: int, item: tuple[bytes, bytes])
             return _error(ERR_SYNTAX)
     if said in _TIMES:
         flag, unit = _TIMES[said]
+        if opcode == OP_GETEX:
+            arg, mistake = _time(text, unit, flag, 1)
+            if mistake:  # but a key that is missing is noticed first
+                return _operation(OP_GET, 0, mistake, [item])
+            return _operation(opcode, flag, arg, [item])
         time = _lifetime(args, text, unit, flag, 1)
         if isinstance(time, tuple):
             return time
@@ -202,10 +247,10 @@ _CONDITIONS = {b"NX": FLAG_NX, b"XX": FLAG_XX, b"GT": FLAG_GT, b"LT": FLAG_LT}
 
 def _expire(row: Command, args: list[bytes], _: int) -> Encoded:
     conditions = 0
-    for option in args[3:]:
-        if option.upper() not in _CONDITIONS:
-            return _error(b"ERR Unsupported option " + option.partition(b"\0")[0].rstrip(b"\r\n"))
-        conditions |= _CONDITIONS[option.upper()]
+    for arg in args[3:]:
+        if _option(arg) not in _CONDITIONS:
+            return _error(b"ERR Unsupported option " + arg.partition(b"\0")[0].rstrip(b"\r\n"))
+        conditions |= _CONDITIONS[_option(arg)]
     if conditions & FLAG_NX and conditions != FLAG_NX:
         return _error(ERR_NX)
     if conditions & FLAG_GT and conditions & FLAG_LT:
@@ -217,7 +262,7 @@ def _expire(row: Command, args: list[bytes], _: int) -> Encoded:
 
 
 def _flush(row: Command, args: list[bytes], _: int) -> Encoded:
-    if len(args) > 2 or (len(args) == 2 and args[1].upper() not in (b"ASYNC", b"SYNC")):
+    if len(args) > 2 or (len(args) == 2 and _option(args[1]) not in (b"ASYNC", b"SYNC")):
         return _error(ERR_SYNTAX)
     return _operation(OP_FLUSH, 0, 0, [])
 
@@ -232,11 +277,15 @@ def _echo(row: Command, args: list[bytes], _: int) -> Encoded:
     return REPLY, b"$%d\r\n%b\r\n" % (len(args[1]), args[1])
 
 
-def _call(_row: Command | None, args: list[bytes], _: int) -> Encoded:
-    if len(args) > CALL_ARGUMENTS_MAX or sum(map(len, args)) > CALL_BYTES_MAX:
-        return _error(ERR_CALL)
-    return CALL, b""
+def _may_call(args: list[bytes]) -> bool:
+    return len(args) <= CALL_ARGUMENTS_MAX and sum(map(len, args)) <= CALL_BYTES_MAX
 
+
+def _call(_row: Command | None, args: list[bytes], _: int) -> Encoded:
+    return (CALL, b"") if _may_call(args) else _error(ERR_CALL)
+
+
+_TRANSACTIONS = {b"MULTI": MULTI, b"EXEC": EXEC, b"DISCARD": DISCARD}
 
 COMMANDS: dict[bytes, Command] = {
     b"GET": Command(2, _keys, OP_GET),
@@ -276,8 +325,8 @@ COMMANDS: dict[bytes, Command] = {
     b"PING": Command(-1, _ping),
     b"ECHO": Command(2, _echo),
     **dict.fromkeys(
-        b"HELLO AUTH QUIT RESET SELECT CLIENT COMMAND CONFIG INFO CLUSTER".split()
-        + b"READONLY READWRITE ROLE WAIT".split(),
+        b"HELLO AUTH QUIT SELECT CLIENT COMMAND CONFIG INFO CLUSTER READONLY READWRITE ROLE WAIT".split(),
         Command(-1, _call),
     ),
+    b"RESET": Command(1, _call),  # with any more it must not end the refusal after MULTI
 }

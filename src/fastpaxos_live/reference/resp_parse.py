@@ -13,6 +13,7 @@ _BLANKS = b" \t\n\v\f\r"
 _ENDS = b" \t\n\r"  # of a word outside quotes; the other blanks only separate
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 _HEX = b"0123456789abcdefABCDEF"
+TLS_HELLO = b"\x16\x03"  # a record of the handshake, of any version
 _NONE = -1  # no bulk string begun
 
 
@@ -24,12 +25,13 @@ class Unbalanced(Exception):
 class Parser:
     """The parser of one connection."""
 
-    def __init__(self, value_bytes_max: int) -> None:
-        """`value_bytes_max`: the largest argument that a request may carry."""
+    def __init__(self, value_bytes_max: int, request_bytes_max: int | None = None) -> None:
+        """The largest argument of a request, and the largest request, as it arrives (None: REQUEST_SLACK more)."""
         self.args: list[bytes] = []  # of the last REQUEST
         self.consumed = 0  # bytes from `start` that the owner may drop now
-        self.error = b""  # what was wrong, after BROKEN
-        self._value_bytes_max = value_bytes_max
+        self.error = b""  # what was wrong, after BROKEN; empty: it is no Redis client, and is told nothing
+        self.value_bytes_max = value_bytes_max
+        self.request_bytes_max = value_bytes_max + REQUEST_SLACK if request_bytes_max is None else request_bytes_max
         self._at = 0  # where parsing goes on, from `start`
         self._begun = 0  # where the request under way begins, from `start`
         self._left = 0  # arguments still to come; 0 between requests
@@ -55,6 +57,15 @@ class Parser:
         self._at -= self.consumed
         self._begun = 0
         return state
+
+    def under_way(self) -> bool:
+        """Are `args` those of a request that is not whole yet?"""
+        return self._left > 0
+
+    def forget(self) -> None:
+        """Keep nothing of the request under way; nothing more is parsed."""
+        self.args = []
+        self._left = 0
 
     def _finish(self) -> None:
         # Between requests. `_scanned` bytes after `_at` hold no end of line.
@@ -110,6 +121,11 @@ class Parser:
         return None
 
     def _inline(self, data: bytearray, start: int) -> int | None:
+        if data.startswith(TLS_HELLO[:1], start + self._at):  # it has no end of line, and is no reason to wait for one
+            if len(data) - start - self._at < len(TLS_HELLO):
+                return MORE
+            if data.startswith(TLS_HELLO, start + self._at):
+                return BROKEN
         size = self._line(data, start, b"\n")
         if size > INLINE_BYTES_MAX:
             return self._broken(b"too big inline request")
@@ -139,7 +155,7 @@ class Parser:
         self._at = after
         self._scanned = 0
         self._bulk = size
-        if size > self._value_bytes_max or self._total > self._value_bytes_max + REQUEST_SLACK:
+        if size > self.value_bytes_max or self._total > self.request_bytes_max:
             self._skipping = True
             self.args = []
         if self._skipping:

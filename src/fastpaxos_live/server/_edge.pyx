@@ -19,11 +19,13 @@ from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header, reserve_bytes
+from ..log.storage import StorageError
 from .edges import GONE_S, LINGER_S, EdgeFailed, SpanKeeper, report
 
 include "../core/xxh64.pyx"
 include "edge_writer.pxi"
 include "edge_profile.pxi"
+include "edge_clients.pxi"
 
 cdef extern from *:
     """
@@ -84,7 +86,6 @@ cdef enum:
     EVENTS_MAX = 256               # taken from the kernel in one round
     WAIT_MS = 1                    # how long a section waits for more before it ends
     SECTION_US = 2000              # how long a section may take before the event loop has its turn
-    CLIENT_READ_BYTES = 256 << 10  # of one client in one round
     PEER_READ_BYTES = 1 << 20      # of one channel in one round
     RECV_BYTES = 256 << 10         # in one call
     PEERS = 10                     # ids are 1..9
@@ -100,19 +101,6 @@ cdef uint32_t NOBODY = 0xFFFFFFFF
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
 
-cdef struct Socket:
-    int file            # -1: none
-    uint8_t readable    # there may be bytes to read
-    uint8_t hung_up     # the other side sends no more: read until the end is seen
-    uint8_t watched     # and Python counts the time
-    uint8_t blocked     # the kernel took no more; wait for EPOLLOUT
-    uint8_t queued      # stands in the queue of clients to read from
-    uint8_t lingering   # to be closed, and Python counts the time
-    uint32_t next       # in the queue
-    uint32_t generation  # tells users of this place apart
-    uint64_t sent       # bytes so far
-
-
 cdef class Edge:
     """One replica's sockets, disk and clock; see `edges.Edge`."""
 
@@ -123,7 +111,8 @@ cdef class Edge:
     cdef Writer *writer
     cdef Socket *conns
     cdef Socket links[PEERS][CHANNELS]
-    cdef uint32_t conns_room, conns_used, queue_head, queue_tail, queue_length
+    cdef uint32_t conns_room, conns_used
+    cdef Queue queues[WISHES]
     cdef int peers, epoll, timer
     cdef bint started, writing, halted, scheduled
     cdef uint64_t write_end, armed_us
@@ -134,7 +123,6 @@ cdef class Edge:
     def __cinit__(self):
         cdef int peer, channel
         self.epoll = self.timer = -1
-        self.queue_head = self.queue_tail = NOBODY
         self.armed_us = NEVER
         for peer in range(PEERS):
             for channel in range(CHANNELS):
@@ -408,6 +396,9 @@ cdef class Edge:
         async with self._reads:  # in order, one at a time
             try:
                 data = await self.loop.run_in_executor(None, self.storage.read, position, length)
+            except StorageError as error:
+                self._fail(str(error))
+                return
             except (OSError, RuntimeError):  # the latter for want of a thread
                 data = b""
         if not self.halted:
@@ -416,8 +407,16 @@ cdef class Edge:
 
     cdef void _answer_calls(self) noexcept:
         try:
-            for conn, arguments in self.replica.drain_calls():
-                self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
+            while calls := self.replica.drain_calls():
+                for conn, arguments in calls:
+                    self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
+        except Exception as error:
+            self._report(error)
+
+    cdef void _complain(self) noexcept:
+        try:
+            for conn, what in self.replica.drain_complaints():
+                self.hooks.on_complaint(conn, what)
         except Exception as error:
             self._report(error)
 
@@ -432,7 +431,9 @@ cdef class Edge:
 
     cdef void _watch(self, uint32_t conn) noexcept:
         cdef Socket *client = &self.conns[conn]
-        self.loop.call_later(GONE_S, self._end_watch, conn, client.generation, client.sent - edge_unsent(client.file))
+        self.loop.call_later(
+            GONE_S, self._end_watch, conn, client.generation, client.sent - edge_unsent(client.file)
+        )
 
     def _end_watch(self, uint32_t conn, uint32_t generation, uint64_t taken):
         cdef Socket *client = &self.conns[conn]
@@ -492,6 +493,9 @@ cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
     # The lease is checked in the turn, by a clock that was read after the requests were executed.
     now = edge_boot_us()
     core_turn(self.core, now, edge_wall_ms())
+    if core_has_complaints(self.core):
+        with gil:
+            self._complain()
     profile_stage(p, STAGE_DISK)
     # The disk first: it works while the rest is sent.
     edge_write(self)
@@ -501,7 +505,10 @@ cdef int edge_round(Edge self, int count, bint *again) noexcept nogil:
     edge_send_clients(self)
     edge_count_batches(self)
     wakeup = core_wakeup(self.core)
-    again[0] = more or self.queue_length > 0 or wakeup <= now or core_has_calls(self.core)
+    again[0] = (
+        more or self.queues[TO_READ].length > 0 or self.queues[TO_SEND].length > 0 or wakeup <= now
+        or core_has_calls(self.core)
+    )
     if wakeup > now and wakeup < self.armed_us:
         edge_arm(self.timer, wakeup)
         self.armed_us = wakeup
@@ -525,7 +532,7 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
     # Note what happened to whom. Returns the errno of a failed write.
     cdef int i, error
     cdef uint32_t kind, index, events
-    cdef bint blocked, busy = False
+    cdef bint busy = False
     for i in range(count):
         kind = self.events[i].data.u64 >> 32
         index = <uint32_t>self.events[i].data.u64
@@ -536,15 +543,14 @@ cdef int edge_sort(Edge self, int count) noexcept nogil:
             if events & (EPOLLHUP | EPOLLERR):  # nobody is there any more, whatever is left to read
                 edge_close_client(self, index)
                 continue
-            blocked = self.conns[index].blocked
             edge_note(&self.conns[index], events)
             if self.conns[index].hung_up and not self.conns[index].watched:
                 self.conns[index].watched = 1
                 with gil:
                     self._watch(index)
             edge_queue(self, index)
-            if blocked and events & EPOLLOUT:
-                edge_send_client(self, index)
+            if events & EPOLLOUT:
+                edge_push(self, TO_SEND, index)
         elif kind == TAG_PEER:
             edge_note(&self.links[index // CHANNELS][index % CHANNELS], events)
         elif kind == TAG_TIMER:
@@ -582,69 +588,6 @@ cdef inline void edge_note(Socket *s, uint32_t events) noexcept nogil:
         s.hung_up = 1
     if events & EPOLLOUT:
         s.blocked = 0
-
-
-cdef inline void edge_queue(Edge self, uint32_t conn) noexcept nogil:
-    # Read from this client in the next round, if there is anything to read and the core wants it.
-    cdef Socket *client = &self.conns[conn]
-    if client.queued or not client.readable or client.file < 0:
-        return
-    if not core_client_wants(self.core, conn):
-        return
-    client.queued = 1
-    client.next = NOBODY
-    if self.queue_tail == NOBODY:
-        self.queue_head = conn
-    else:
-        self.conns[self.queue_tail].next = conn
-    self.queue_tail = conn
-    self.queue_length += 1
-
-
-cdef void edge_read_clients(Edge self) noexcept nogil:
-    # Everyone who stands in the queue now, once; who has more to say queues again.
-    cdef uint32_t conn, count = self.queue_length
-    while count:
-        count -= 1
-        conn = self.queue_head
-        self.queue_head = self.conns[conn].next
-        if self.queue_head == NOBODY:
-            self.queue_tail = NOBODY
-        self.queue_length -= 1
-        self.conns[conn].queued = 0
-        if self.conns[conn].file >= 0:
-            edge_read_client(self, conn)
-
-
-cdef void edge_read_client(Edge self, uint32_t conn) noexcept nogil:
-    cdef Socket *client = &self.conns[conn]
-    cdef size_t room = 0, taken = 0
-    cdef ssize_t size
-    cdef char *space
-    while client.readable and taken < CLIENT_READ_BYTES and core_client_wants(self.core, conn):
-        space = core_client_space(self.core, conn, &room)
-        room = min(room, <size_t>RECV_BYTES)
-        profile_part_begins(&self.profiled)
-        size = recv(client.file, space, room, MSG_DONTWAIT)
-        profile_part_ends(&self.profiled, PART_RECV)
-        self.profiled.recv_calls += 1
-        if size > 0:
-            self.profiled.recv_bytes += size
-            core_client_fed(self.core, conn, size)
-            taken += size
-            if <size_t>size < room:
-                # The kernel has no more, and will say so when it has. Or it has only the end: that
-                # is for the next round, when the requests before it are answered.
-                client.readable = client.hung_up
-                break
-        elif size == 0:
-            core_client_end(self.core, conn)
-        elif errno == EAGAIN:
-            client.readable = 0
-        elif errno != EINTR:
-            edge_close_client(self, conn)
-            return
-    edge_queue(self, conn)
 
 
 cdef bint edge_read_peers(Edge self) noexcept nogil:
@@ -733,57 +676,12 @@ cdef void edge_send_peer(Edge self, uint32_t peer, uint32_t channel) noexcept no
             return
 
 
-cdef void edge_send_clients(Edge self) noexcept nogil:
-    cdef uint32_t conn = 0
-    while core_touched_next(self.core, &conn):
-        if self.conns[conn].file >= 0:
-            edge_send_client(self, conn)
-
-
-cdef void edge_send_client(Edge self, uint32_t conn) noexcept nogil:
-    # Send what is released; then close the connection if that was its last, or read on if it may be
-    # read again.
-    cdef Socket *client = &self.conns[conn]
-    cdef const char *data = NULL
-    cdef size_t size = 0
-    cdef ssize_t sent
-    while not client.blocked:
-        size = core_client_output(self.core, conn, &data)
-        if not size:
-            break
-        sent = send(client.file, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-        self.profiled.send_calls += 1
-        if sent >= 0:
-            self.profiled.send_bytes += sent
-            client.sent += sent
-            core_client_sent(self.core, conn, sent)
-        elif errno == EAGAIN:
-            client.blocked = 1
-        elif errno != EINTR:
-            edge_close_client(self, conn)
-            return
-    if core_client_closing(self.core, conn):
-        if not client.blocked:
-            edge_close_client(self, conn)
-        elif not client.lingering:
-            client.lingering = 1
-            with gil:
-                self._linger(conn)
-        return
-    edge_queue(self, conn)
-
-
-cdef void edge_close_client(Edge self, uint32_t conn) noexcept nogil:
-    core_client_close(self.core, conn)
-    close(self.conns[conn].file)
-    self.conns[conn].file = -1
-    with gil:
-        self._gone.append(conn)
-
-
 cdef void edge_close_peer(Edge self, uint32_t peer, uint32_t channel) noexcept nogil:
     core_peer_close(self.core, peer, channel)
     close(self.links[peer][channel].file)
     self.links[peer][channel].file = -1
     with gil:
         self._lost.append((peer, channel))
+
+
+include "edge_serve.pxi"

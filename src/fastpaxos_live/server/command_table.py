@@ -15,6 +15,7 @@ READ = "readonly fast"
 WRITE = "write denyoom fast"
 DELETE = "write fast"
 CONNECTION = "noscript loading stale fast"
+DESCRIBING = "noscript loading stale"
 ADMIN = "admin noscript loading stale"
 
 
@@ -106,31 +107,31 @@ SERVER = [
 ]
 
 CONNECTIONS = [
-    ("auth", -2, f"{CONNECTION} no_auth", NO_KEYS, "1.0.0", "Authenticates the connection."),
+    ("auth", -2, f"{CONNECTION} no_auth allow_busy", NO_KEYS, "1.0.0", "Authenticates the connection."),
     ("echo", 2, "loading stale fast", NO_KEYS, "1.0.0", "Returns its argument."),
-    ("hello", -1, f"{CONNECTION} no_auth", NO_KEYS, "6.0.0", "Chooses the version of RESP."),
+    ("hello", -1, f"{CONNECTION} no_auth allow_busy", NO_KEYS, "6.0.0", "Chooses the version of RESP."),
     ("ping", -1, "fast", NO_KEYS, "1.0.0", "Answers PONG, or its argument."),
-    ("quit", -1, f"{CONNECTION} no_auth", NO_KEYS, "1.0.0", "Closes the connection."),
-    ("reset", 1, f"{CONNECTION} no_auth", NO_KEYS, "6.2.0", "Makes the connection like a new one."),
+    ("quit", -1, f"{CONNECTION} no_auth allow_busy", NO_KEYS, "1.0.0", "Closes the connection."),
+    ("reset", 1, f"{CONNECTION} no_auth allow_busy", NO_KEYS, "6.2.0", "Makes the connection like a new one."),
     ("select", 2, "loading stale fast", NO_KEYS, "1.0.0", "Chooses the database: there is only 0."),
 ]
 
 CLUSTER = [
-    ("readonly", 1, "loading stale fast", NO_KEYS, "3.0.0", "Asks for redirects to the master."),
+    ("readonly", 1, "loading stale fast", NO_KEYS, "3.0.0", "Has reads answered at any replica, writes redirected."),
     ("readwrite", 1, "loading stale fast", NO_KEYS, "3.0.0", "Asks for redirects to the master."),
 ]
 
 CONTAINERS = [
     container(
         "client", "connection", "2.4.0", "Tells about and names connections.",
-        ("getname", 2, CONNECTION, "2.6.9", "Returns the connection's name."),
-        ("id", 2, CONNECTION, "5.0.0", "Returns the connection's number."),
-        ("info", 2, CONNECTION, "6.2.0", "Describes this connection."),
+        ("getname", 2, DESCRIBING, "2.6.9", "Returns the connection's name."),
+        ("id", 2, DESCRIBING, "5.0.0", "Returns the connection's number."),
+        ("info", 2, DESCRIBING, "6.2.0", "Describes this connection."),
         ("list", -2, ADMIN, "2.4.0", "Describes all connections of this replica."),
         ("no-evict", 3, ADMIN, "7.0.0", "Has no effect: no client is ever evicted."),
-        ("no-touch", 3, CONNECTION, "7.2.0", "Has no effect: accesses are not recorded."),
-        ("setinfo", 4, CONNECTION, "7.2.0", "Names the client's library and its version."),
-        ("setname", 3, CONNECTION, "2.6.9", "Names the connection."),
+        ("no-touch", 3, DESCRIBING, "7.2.0", "Has no effect: accesses are not recorded."),
+        ("setinfo", 4, DESCRIBING, "7.2.0", "Names the client's library and its version."),
+        ("setname", 3, DESCRIBING, "2.6.9", "Names the connection."),
     ),
     container(
         "cluster", "cluster", "3.0.0", "Describes the cell as a cluster of one shard.",
@@ -179,3 +180,36 @@ def _table() -> dict[str, Command]:
 
 
 COMMANDS = _table()
+
+CATEGORIES = {  # of the ACL, beside those that follow from the flags
+    "string": "@string", "generic": "@keyspace", "connection": "@connection", "client": "", "wait": "@connection",
+    "command": "@connection", "readonly": "@connection", "readwrite": "@connection", "role": "@admin @dangerous",
+    "info": "@dangerous", "dbsize": "@keyspace", "flushall": "@keyspace @dangerous", "flushdb": "@keyspace @dangerous",
+    **dict.fromkeys((sub.name for sub in COMMAND.subcommands), "@connection"),
+}  # fmt: skip
+
+KEY_FLAGS = {  # what a command does with its keys
+    "append": "RW insert", "del": "RM delete", "exists": "RO", "getdel": "RW access delete", "mset": "OW update",
+    "msetnx": "OW insert", "persist": "RW update", "psetex": "OW update", "set": "RW access update variable_flags",
+    "setex": "OW update", "setnx": "OW insert", "strlen": "RO", "touch": "RO", "type": "RO", "unlink": "RM delete",
+    **dict.fromkeys(("decr", "decrby", "getex", "getset", "incr", "incrby"), "RW access update"),
+    **dict.fromkeys(("expire", "expireat", "pexpire", "pexpireat"), "RW update"),
+    **dict.fromkeys(("expiretime", "get", "mget", "pexpiretime", "pttl", "ttl"), "RO access"),
+}  # fmt: skip
+
+_SUM = "request_policy:multi_shard response_policy:agg_sum"
+_ALL = "request_policy:all_shards response_policy:all_succeeded"
+TIPS = {  # for clients that spread requests over shards
+    "config|set": "request_policy:all_nodes response_policy:all_succeeded",
+    "dbsize": "request_policy:all_shards response_policy:agg_sum",
+    "info": "nondeterministic_output request_policy:all_shards response_policy:special",
+    "mget": "request_policy:multi_shard",
+    "mset": "request_policy:multi_shard response_policy:all_succeeded",
+    "msetnx": "request_policy:multi_shard response_policy:agg_min",
+    "wait": "request_policy:all_shards response_policy:agg_min",
+    **dict.fromkeys(("del", "exists", "touch", "unlink"), _SUM),
+    **dict.fromkeys(("flushall", "flushdb", "ping"), _ALL),
+    **dict.fromkeys(("command", "command|docs", "command|info", "command|list"), "nondeterministic_output_order"),
+    **dict.fromkeys(("client|info", "client|list", "cluster|info", "cluster|nodes"), "nondeterministic_output"),
+    **dict.fromkeys(("cluster|shards", "cluster|slots", "pttl", "ttl"), "nondeterministic_output"),
+}

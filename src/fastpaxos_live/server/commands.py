@@ -15,12 +15,14 @@ from functools import cache
 import structlog
 
 from .._api import Replica
-from .cluster import Cluster, key_slot
-from .command_table import COMMANDS, Command
+from ..reference.resp_fast import unknown
+from .arguments import c_text, matcher, option, parse_integer, parse_name, text
+from .cluster import Cluster, key_slot, shard_id
+from .command_table import CATEGORIES, COMMANDS, KEY_FLAGS, TIPS, Command
 from .config import CellConfig
-from .glob import PATTERN_BYTES_MAX, PatternTooLong, glob
+from .hints import DATABASES, Hints, hint_of
 from .info import VERSION_OF_REDIS, Counters, View, info_text, statm
-from .reply import OK, CommandError, Encoded, Simple, Verbatim, encode, encode_error
+from .reply import OK, CommandError, Encoded, Members, Simple, Verbatim, encode, encode_error
 from .settings import Settings
 
 log = structlog.get_logger()
@@ -32,11 +34,9 @@ NO_PASSWORD = (
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 BAD_INTEGER = "ERR value is not an integer or out of range"
 SYNTAX = "ERR syntax error"
-INTEGER_BYTES_MAX = 20
-CLIENTS_LISTED_MAX = 5_000  # in one reply
+CLIENTS_LISTED_MAX = 3_500  # in one reply
 PATTERNS_MAX = 16  # in one request
-NAME_BYTES = bytes(range(33, 127))
-NAME_BYTES_MAX = 128  # of a client, of its library or its version: each is in every CLIENT LIST
+GLOB_BYTES = frozenset(b"*?[")  # what makes a name of CONFIG GET a pattern
 
 
 @dataclass(slots=True)
@@ -48,27 +48,34 @@ class Client:
     address: str
     local: str  # where it is connected to
     since: float = field(default_factory=time.monotonic)
-    asked: float = field(default_factory=time.monotonic)  # when Python last answered it
-    last: str = "NULL"  # the last command that Python answered
+    last: str = ""  # the last command that Python answered
     name: str = ""
     lib_name: str = ""
     lib_version: str = ""
     resp: int = 2
     redirect: bool = False
-    head: str = ""  # the beginning and the end of `line`, which seldom change
+    readonly: bool = False
+    container: str = ""  # of `last`, if it is a subcommand
+    head: str = ""  # parts of `line`, which seldom change
+    middle: str = ""
     tail: str = ""
 
     def rename(self) -> None:
-        """To be called when a name has changed."""
+        """To be called when anything but `last` has changed."""
         self.head = f"id={self.id} addr={self.address} laddr={self.local} fd=-1 name={self.name} age="
-        self.tail = f" lib-name={self.lib_name} lib-ver={self.lib_version}\n"
+        self.middle = (
+            f" flags={'r' if self.readonly else 'N'} db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 "
+            "multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd="
+        )
+        self.tail = f" user=default redir=-1 resp={self.resp} lib-name={self.lib_name} lib-ver={self.lib_version}\n"
 
-    def line(self, now: float) -> str:
+    def line(self, now: float, seen: tuple[str, int]) -> str:
         """The line of CLIENT LIST; clients' libraries want all of Redis's fields in it."""
+        command, idle_us = seen
+        if command == self.container:
+            command = self.last
         return (
-            f"{self.head}{int(now - self.since)} idle={int(now - self.asked)} flags=N db=0 sub=0 psub=0 "
-            "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
-            f"omem=0 tot-mem=0 events=r cmd={self.last} user=default redir=-1 resp={self.resp}{self.tail}"
+            f"{self.head}{int(now - self.since)} idle={idle_us // 1_000_000}{self.middle}{command or 'NULL'}{self.tail}"
         )
 
 
@@ -83,9 +90,10 @@ class Commands:
         self.replica = replica
         self.cell = cell
         self.me = cell.replica(name)
-        self.settings = Settings(cell, self.me)
+        self.settings = Settings(cell, self.me, replica)
         self.cluster = Cluster(cell, self.me)
         self.counters = Counters()
+        self.hints = Hints()
         statm()
         self.clients: dict[int, Client] = {}
         self.numbered: dict[int, Client] = {}  # the same, by what CLIENT ID says
@@ -110,17 +118,18 @@ class Commands:
     def handle(self, conn: int, args: Args) -> tuple[bytes, bool]:
         """(reply, whether to close the connection after it) to one request. Raises nothing."""
         client = self.clients[conn]
-        self.counters.commands += 1
+        calls = self.counters.calls
         try:
+            if (hint := hint_of(text(args[0]))) is not None:
+                self.hints.tell(client.address, text(args[0]), hint)
             command = find(args)
-            client.asked, client.last = time.monotonic(), command.name
+            client.last, client.container = command.name, command.name.partition("|")[0]
+            calls[command.name] = calls.get(command.name, 0) + 1
             value = self.handler(command)(client, args)
             return encode(value, client.resp), command.name == "quit"
         except CommandError as error:
-            self.counters.errors += 1
             return encode_error(str(error)), False
         except Exception:  # a mistake here, or a want of something: nobody else has to suffer
-            self.counters.errors += 1
             log.exception("a request failed", command=client.last)
             return encode_error("ERR internal error"), False
 
@@ -133,7 +142,7 @@ class Commands:
     # --- connection
 
     def hello(self, client: Client, args: Args) -> object:
-        resp, name = client.resp, client.name
+        resp = client.resp
         if len(args) > 1:
             if (version := parse_integer(args[1])) is None:
                 raise CommandError("ERR Protocol version is not an integer or out of range")
@@ -142,16 +151,17 @@ class Commands:
             resp = version
         rest = args[2:]
         while rest:
-            option = rest[0].upper()
-            if option == b"AUTH" and len(rest) >= 3:
+            word = option(rest[0])
+            if word == b"AUTH" and len(rest) >= 3:
                 check_user(rest[1])
                 rest = rest[3:]
-            elif option == b"SETNAME" and len(rest) >= 2:
-                name = parse_name(rest[1], "Client names")
+            elif word == b"SETNAME" and len(rest) >= 2:
+                client.name = parse_name(rest[1], "Client names")  # also when an error follows, as in Redis 7.0
+                client.rename()
                 rest = rest[2:]
             else:
-                raise CommandError(f"ERR Syntax error in HELLO option '{text(rest[0])}'")
-        client.resp, client.name = resp, name
+                raise CommandError(f"ERR Syntax error in HELLO option '{c_text(rest[0])}'")
+        client.resp = resp
         client.rename()
         self.tell_core(client)
         return {
@@ -165,7 +175,7 @@ class Commands:
         }
 
     def tell_core(self, client: Client) -> None:
-        self.replica.set_client(client.conn, client.resp, client.redirect)
+        self.replica.set_client(client.conn, client.resp, client.redirect, client.readonly)
 
     def ask_redirects(self, client: Client) -> None:
         """This client knows clusters: it gets MOVED rather than being forwarded."""
@@ -184,7 +194,7 @@ class Commands:
         return OK
 
     def reset(self, client: Client, args: Args) -> object:
-        client.resp, client.redirect, client.name = 2, False, ""
+        client.resp, client.redirect, client.readonly, client.name = 2, False, False, ""
         client.rename()
         self.tell_core(client)
         return Simple("RESET")
@@ -193,7 +203,10 @@ class Commands:
         number = parse_integer(args[1])
         if number is None:
             raise CommandError(BAD_INTEGER)
+        if not -(1 << 31) <= number < 1 << 31:
+            raise CommandError("ERR value is out of range, value must between -2147483648 and 2147483647")
         if number != 0:
+            self.hints.tell(client.address, f"SELECT {number}", DATABASES)
             raise CommandError("ERR DB index is out of range")
         return OK
 
@@ -209,28 +222,28 @@ class Commands:
         return OK
 
     def client_setinfo(self, client: Client, args: Args) -> object:
-        attribute = text(args[2])
+        attribute = c_text(args[2])
         match attribute.lower():
             case "lib-name":
-                client.lib_name = parse_name(args[3], "lib-name")
+                client.lib_name = parse_name(args[3], attribute)
             case "lib-ver":
-                client.lib_version = parse_name(args[3], "lib-ver")
+                client.lib_version = parse_name(args[3], attribute)
             case _:
                 raise CommandError(f"ERR Unrecognized option '{attribute}'")
         client.rename()
         return OK
 
     def client_info(self, client: Client, args: Args) -> object:
-        return Verbatim(client.line(time.monotonic()))
+        return Verbatim(client.line(time.monotonic(), self.replica.client_seen(client.conn)))
 
     def client_list(self, client: Client, args: Args) -> object:
-        now, chosen = time.monotonic(), select_clients(self.numbered, args[2:])
+        now, chosen, seen = time.monotonic(), select_clients(self.numbered, args[2:]), self.replica.client_seen
         if len(chosen) > CLIENTS_LISTED_MAX:
             raise CommandError(f"ERR more than {CLIENTS_LISTED_MAX} clients can't be listed at once, ask by ID")
-        return Verbatim("".join([other.line(now) for other in chosen]))
+        return Verbatim("".join([other.line(now, seen(other.conn)) for other in chosen]))
 
     def client_no_evict(self, client: Client, args: Args) -> object:
-        if args[2].upper() not in (b"ON", b"OFF"):
+        if option(args[2]) not in (b"ON", b"OFF"):
             raise CommandError(SYNTAX)
         return OK
 
@@ -246,19 +259,20 @@ class Commands:
 
     def command_list(self, client: Client, args: Args) -> object:
         options = args[2:]
+        commands = [sub for command in COMMANDS.values() for sub in (command, *command.subcommands)]
         if not options:
-            return list(COMMANDS)
-        if len(options) != 3 or options[0].upper() != b"FILTERBY":
+            return [command.name for command in commands]
+        if len(options) != 3 or option(options[0]) != b"FILTERBY":
             raise CommandError(SYNTAX)
-        match options[1].upper():
+        match option(options[1]):
             case b"MODULE":
                 return []
             case b"ACLCAT":
                 category = "@" + text(options[2]).lower()
-                return [name for name, command in COMMANDS.items() if category in acl(command)]
+                return [command.name for command in commands if category in acl(command)]
             case b"PATTERN":
                 matches = matcher(options[2])
-                return [name for name in COMMANDS if matches(name.encode())]
+                return [command.name for command in commands if matches(command.name.encode())]
         raise CommandError(SYNTAX)
 
     def command_info(self, client: Client, args: Args) -> object:
@@ -279,6 +293,8 @@ class Commands:
     def command_getkeys(self, client: Client, args: Args) -> object:
         request = args[2:]
         command = lookup(text(request[0]))
+        if command is not None and command.subcommands and len(request) > 1:
+            command = lookup(f"{command.name}|{text(request[1])}")
         if command is None:
             raise CommandError("ERR Invalid command specified")
         if not command.keys[0]:
@@ -292,19 +308,23 @@ class Commands:
     def config_get(self, client: Client, args: Args) -> object:
         if len(args) - 2 > PATTERNS_MAX:
             raise CommandError(f"ERR at most {PATTERNS_MAX} patterns in a request")
-        patterns = [matcher(pattern) for pattern in args[2:]]
-        values = self.settings.values
-        return {name: values[name] for name in values if any(match(name.encode()) for match in patterns)}
+        # Of a plain name the client's own spelling comes back.
+        plain = {text(name).lower(): text(name) for name in args[2:] if not GLOB_BYTES.intersection(name)}
+        patterns = [matcher(pattern.lower()) for pattern in args[2:] if GLOB_BYTES.intersection(pattern)]
+        return {
+            plain.get(name, name): value
+            for name, value in self.settings.values.items()
+            if name in plain or any(match(name.encode()) for match in patterns)
+        }
 
     def config_set(self, client: Client, args: Args) -> object:
         if len(args) % 2:
             raise CommandError(SYNTAX)
-        for name, value in zip(args[2::2], args[3::2], strict=True):
-            self.settings.check_set(text(name), text(value))
+        self.settings.set([(text(name), text(value)) for name, value in zip(args[2::2], args[3::2], strict=True)])
         return OK
 
     def config_resetstat(self, client: Client, args: Args) -> object:
-        self.counters.reset(self.replica.status())
+        self.counters.reset(self.replica.counts())
         return OK
 
     def config_rewrite(self, client: Client, args: Args) -> object:
@@ -312,18 +332,22 @@ class Commands:
 
     def info(self, client: Client, args: Args) -> object:
         sections = [text(section).lower() for section in args[1:]]
-        view = View(self.replica.status(), self.cell, self.me, self.counters)
+        counts = self.counters.since(self.replica.counts())
+        view = View(self.replica.status(), counts, self.cell, self.me, self.counters)
         return Verbatim(info_text(view, sections))
 
     def role(self, client: Client, args: Args) -> object:
         status = self.replica.status()
         offset = status["instance_applied"]
         if status["role"] == "master":
-            others = [other for other in self.cell.replicas if other.id != self.me.id]
             return [
                 "master",
                 offset,
-                [[other.client.host, str(other.client.port), str(offset)] for other in others],
+                [
+                    [other.client.host, str(other.client.port), str(min(status["followers"][other.id][0], offset))]
+                    for other in self.cell.replicas
+                    if other.id != self.me.id and other.id in status["heard"]
+                ],
             ]
         master = self.cluster.master(status)
         state = "connected" if status["master"] else "connect"
@@ -343,10 +367,17 @@ class Commands:
     # --- cluster
 
     def readonly(self, client: Client, args: Args) -> object:
+        # Reads of this connection are answered wherever it goes: another replica than the master forwards them.
+        client.readonly = True
+        client.rename()
         self.ask_redirects(client)
         return OK
 
-    readwrite = readonly
+    def readwrite(self, client: Client, args: Args) -> object:
+        client.readonly = False
+        client.rename()
+        self.ask_redirects(client)
+        return OK
 
     def cluster_info(self, client: Client, args: Args) -> object:
         self.ask_redirects(client)
@@ -362,7 +393,7 @@ class Commands:
 
     def cluster_myshardid(self, client: Client, args: Args) -> object:
         self.ask_redirects(client)
-        return self.cluster.shard_id()
+        return shard_id(self.cell)
 
     def cluster_nodes(self, client: Client, args: Args) -> object:
         self.ask_redirects(client)
@@ -375,29 +406,6 @@ class Commands:
     def cluster_slots(self, client: Client, args: Args) -> object:
         self.ask_redirects(client)
         return self.cluster.slots(self.replica.status())
-
-
-def text(argument: bytes) -> str:
-    """An argument as a string that gives the same bytes back."""
-    return argument.decode("utf-8", "surrogateescape")
-
-
-def parse_integer(argument: bytes) -> int | None:
-    """A 64-bit decimal as Redis reads it: no sign but "-", no spaces, no leading zeros."""
-    if len(argument) > INTEGER_BYTES_MAX or not argument.removeprefix(b"-").isdigit():
-        return None
-    number = int(argument)
-    return number if b"%d" % number == argument and -(1 << 63) <= number < 1 << 63 else None
-
-
-def parse_name(argument: bytes, what: str) -> str:
-    """A name without spaces or control characters. Raises CommandError."""
-    if argument.translate(None, NAME_BYTES):
-        raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
-    if len(argument) > NAME_BYTES_MAX:
-        verb = "have" if what.endswith("names") else "has"
-        raise CommandError(f"ERR {what} {verb} at most {NAME_BYTES_MAX} bytes")
-    return argument.decode()
 
 
 def check_user(user: bytes) -> None:
@@ -420,10 +428,7 @@ def find(args: Args) -> Command:
     name = text(args[0])
     command = lookup(name) if "|" not in name else None
     if command is None:
-        shown = "".join(f"'{text(argument[:128])}' " for argument in args[1:])[:128]
-        raise CommandError(
-            f"ERR unknown command '{name[:128]}', with args beginning with: {shown}"
-        )
+        raise CommandError(text(unknown(args)))
     if command.subcommands and len(args) > 1:
         sub = lookup(f"{command.name}|{text(args[1])}")
         if sub is None:
@@ -436,26 +441,18 @@ def find(args: Args) -> Command:
     return command
 
 
-def matcher(pattern: bytes) -> Callable[[bytes], bool]:
-    """`glob`. Raises CommandError."""
-    try:
-        return glob(pattern)
-    except PatternTooLong:
-        raise CommandError(f"ERR a pattern has at most {PATTERN_BYTES_MAX} bytes") from None
-
-
 def select_clients(clients: dict[int, Client], options: Args) -> list[Client]:
     """CLIENT LIST's options: TYPE normal|master|replica|pubsub, ID id... Raises CommandError."""
     if not options:
         return list(clients.values())
-    match options[0].upper():
+    match option(options[0]):
         case b"TYPE" if len(options) == 2:
-            kind = text(options[1]).lower()
+            kind = c_text(options[1]).lower()
             if kind not in ("normal", "master", "replica", "slave", "pubsub"):
-                raise CommandError(f"ERR Unknown client type '{text(options[1])}'")
+                raise CommandError(f"ERR Unknown client type '{c_text(options[1])}'")
             return list(clients.values()) if kind == "normal" else []
         case b"ID" if len(options) > 1:
-            ids = [parse_integer(option) for option in options[1:]]
+            ids = [parse_integer(argument) for argument in options[1:]]
             if None in ids:
                 raise CommandError("ERR Invalid client ID")
             return [clients[id] for id in ids if id is not None and id in clients]
@@ -463,16 +460,18 @@ def select_clients(clients: dict[int, Client], options: Args) -> list[Client]:
 
 
 def acl(command: Command) -> list[str]:
-    """The categories that Redis gives to commands like this one."""
+    """The categories that Redis gives to this command."""
     flags = command.flags.split()
     named = ["@" + flag for flag in ("write", "admin", "blocking") if flag in flags]
     if "readonly" in flags:
         named.append("@read")
     named.append("@fast" if "fast" in flags else "@slow")
-    if "admin" in flags or command.name.startswith("flush"):
+    if "admin" in flags:
         named.append("@dangerous")
-    groups = {"generic": "@keyspace", "string": "@string", "connection": "@connection"}
-    return named + [groups[command.group]] if command.group in groups else named
+    more = CATEGORIES.get(command.name)
+    if more is None:
+        more = CATEGORIES.get(command.group, "")
+    return named + more.split()
 
 
 def array(entries: Iterable[bytes]) -> Encoded:
@@ -504,16 +503,16 @@ def describe(command: Command) -> list[object]:
         last,
         step,
         frozenset(Simple(category) for category in acl(command)),
-        [],
-        [key_specification(command)] if first else [],
-        [describe(sub) for sub in command.subcommands],
+        Members(TIPS.get(command.name, "").split()),
+        Members([key_specification(command)] if first else []),
+        [describe(sub) for sub in command.subcommands] or Members(),  # so it is in Redis
     ]
 
 
 def key_specification(command: Command) -> dict[str, object]:
     first, last, step = command.keys
     return {
-        "flags": [Simple("RO") if "readonly" in command.flags else Simple("RW")],
+        "flags": frozenset(Simple(flag) for flag in KEY_FLAGS[command.name].split()),
         "begin_search": {"type": "index", "spec": {"index": first}},
         "find_keys": {
             "type": "range",

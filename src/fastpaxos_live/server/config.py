@@ -18,18 +18,34 @@ from msgspec import Meta, Struct
 from .._api import Config
 from ..log.handshake import Terms, handshake_key, table_hash_seed
 from ..log.segments import SEGMENT_VERSION
-from ..reference.limits import BATCH_BYTES, REPLICAS_MAX, SLOTS, SPAN_US_MAX, VALUE_BYTES_MAX, WINDOW_MAX
+from ..reference.limits import (
+    BATCH_BYTES,
+    CLIENT_BYTES_MAX,
+    REPLICAS_MAX,
+    REQUEST_SLACK,
+    SLOTS,
+    SPAN_US_MAX,
+    VALUE_BYTES_MAX,
+    WINDOW_MAX,
+)
 from ..reference.log_frame import VERSION
+from .lines import one_line
+from .memory import SHARE, memory_bytes
 
 # By how much the rate of a clock may be wrong, either way, generously: measured by the slowest clock
 # the master's lease must still be shorter than the replicas' by the fastest, or two could serve.
 DRIFT_PERMILLE = 25
+
+DIGITS_MAX = 20  # of any number in a text: int() refuses thousands of them in a way of its own
 
 REDIRECTS = {"auto": 0, "moved": 1, "forward": 2}
 
 
 class ConfigError(ValueError):
     """The configuration can't be used; the text is one line for the operator."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(text))
 
 
 class Address(NamedTuple):
@@ -59,7 +75,10 @@ class Limits(Struct, frozen=True):
     """`[limits]`. Sizes in bytes, times in milliseconds."""
 
     value_bytes_max: Annotated[int, Meta(ge=1024, le=32 << 20)] = VALUE_BYTES_MAX
+    request_bytes_max: Annotated[int, Meta(ge=1 << 20, le=33 << 20)] = 16 << 20
     clients_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    client_bytes_max: Annotated[int, Meta(ge=64 << 20, le=16 << 30)] = CLIENT_BYTES_MAX
+    clients_bytes_max: Annotated[int, Meta(ge=0, le=1 << 50)] = 0  # 0: a part of the memory there is
     window: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] = 1
     batch_bytes: Annotated[int, Meta(ge=4096, le=16 << 20)] = BATCH_BYTES
     wait_master_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 5_000
@@ -151,9 +170,10 @@ def parse_address(text: str) -> Address:
     """"host:port" or "[v6]:port" as an Address. Raises ConfigError."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit():
+    named = host and host.isprintable() and " " not in host
+    if not colon or not named or not port.isascii() or not port.isdigit():
         raise ConfigError(f"{text!r} is not an address: expected host:port")
-    if not 0 < int(port) < 1 << 16:
+    if len(port) > DIGITS_MAX or not 0 < int(port) < 1 << 16:
         raise ConfigError(f"{text!r} is not an address: ports are 1 to 65535")
     return Address(host, int(port))
 
@@ -166,7 +186,7 @@ def parse_fsync(text: str) -> FsyncPolicy:
         return FsyncPolicy("never")
     kind, _, interval = text.partition(":")
     if kind == "interval" and interval.isascii() and interval.isdigit():
-        if 1 <= int(interval) <= 60_000:
+        if len(interval) <= DIGITS_MAX and 1 <= int(interval) <= 60_000:
             return FsyncPolicy("interval", int(interval))
         raise ConfigError(f"fsync {text!r}: the interval is 1 to 60000 milliseconds")
     raise ConfigError(f"fsync {text!r}: expected always, interval:MS or never")
@@ -194,7 +214,7 @@ def parse_config(text: str, path: Path) -> CellConfig:
 
     Raises tomllib.TOMLDecodeError, or ConfigError without the name of the file.
     """
-    data = tomllib.loads(text)
+    data = read_toml(text)
     check_keys(data, ["cell", "replica", "limits", "lease"], "the file")
     cell = convert(data.get("cell", {}), _Cell, "[cell]")
     rows = data.get("replica", [])
@@ -214,13 +234,25 @@ def parse_config(text: str, path: Path) -> CellConfig:
         fsync=parse_fsync(cell.fsync),
         core=cell.core,
         redirect=cell.redirect,
-        secret=parse_secret(cell.secret, base),
+        secret=None if cell.secret is None else parse_path(cell.secret, "file", "[cell] secret", base),
         limits=convert(data.get("limits", {}), Limits, "[limits]"),
         lease=lease,
     )
 
 
 T = TypeVar("T", bound=Struct)
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Raises tomllib.TOMLDecodeError, or ConfigError for what the parser is not made for."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ConfigError("a number in it has thousands of digits") from None
+    except RecursionError:
+        raise ConfigError("its values are nested too deeply") from None
 
 
 def convert(table: Any, kind: type[T], where: str) -> T:
@@ -252,10 +284,15 @@ def parse_cell_id(value: int | str) -> int:
     return number
 
 
-def parse_secret(name: str | None, base: Path) -> Path | None:
-    if name == "":
-        raise ConfigError("[cell] secret: the name of a file is missing")
-    return None if name is None else base / Path(name).expanduser()
+def parse_path(text: str, what: str, where: str, base: Path) -> Path:
+    if not text:
+        raise ConfigError(f"{where}: the name of a {what} is missing")
+    if "\0" in text:
+        raise ConfigError(f"{where}: {text!r} is no name of a {what}")
+    try:
+        return base / Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{where}: there is no home directory for {text!r}") from None
 
 
 def parse_replica(row: Any, number: int, base: Path) -> ReplicaConfig:
@@ -267,9 +304,7 @@ def parse_replica(row: Any, number: int, base: Path) -> ReplicaConfig:
             addresses[key] = parse_address(getattr(entry, key))
         except ConfigError as error:
             raise ConfigError(f"{where} {key}: {error}") from None
-    if not entry.data:
-        raise ConfigError(f"{where} data: the name of a directory is missing")
-    data = base / Path(entry.data).expanduser()
+    data = parse_path(entry.data, "directory", f"{where} data", base)
     return ReplicaConfig(id=number, name=entry.name, data=data, **addresses)
 
 
@@ -373,6 +408,9 @@ def replica_config(
         window=cell.limits.window,
         batch_bytes=cell.limits.batch_bytes,
         value_bytes_max=cell.limits.value_bytes_max,
+        request_bytes_max=max(cell.limits.request_bytes_max, cell.limits.value_bytes_max + REQUEST_SLACK),
+        client_bytes_max=cell.limits.client_bytes_max,
+        clients_bytes_max=cell.limits.clients_bytes_max or memory_bytes() // SHARE,
         wait_master_us=cell.limits.wait_master_ms * 1000,
         write_timeout_us=cell.limits.write_timeout_ms * 1000,
         redirect=REDIRECTS[cell.redirect],

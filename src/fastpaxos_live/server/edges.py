@@ -17,7 +17,8 @@ EDGES = {"cython": "._edge", "python": ".plain"}
 RETRY_S = 1.0  # before what there was no room for is tried again
 LINGER_S = 10.0  # how long a connection that is to be closed may take to read its last reply
 # A client that sends no more may still read: it has this long at a time to take something. With what it takes to notice
-# its end a client that is gone is so within a second.
+# its end a client that is gone is so within a second. One that waits for a reply gets no more: what it sent is the same
+# as of one that is gone, and only a reply would tell. Redis waits for nobody who sends no more.
 GONE_S = 0.7
 
 
@@ -40,6 +41,7 @@ class Hooks(NamedTuple):
     on_peer_lost: Callable[[int, int], None]  # the connection of (replica, channel) is gone
     on_failed: Callable[[EdgeFailed], None]  # at most once; the edge does nothing any more
     on_room: Callable[[str], None]  # the log can't grow for this reason, or it can again ("")
+    on_complaint: Callable[[int, int], None]  # a connection is ended for its own fault: (it, place in COMPLAINTS)
     keep_span: Callable[[int], None]  # makes durable how long grants may last; in a thread, one at a time
 
 

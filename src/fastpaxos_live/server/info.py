@@ -7,10 +7,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import cache
+from secrets import token_hex
 from typing import NamedTuple
 
 from .. import __version__
+from .._api import Counts as CoreCounts
 from .._api import Status
+from .cluster import shard_id
 from .config import CellConfig, ReplicaConfig
 
 VERSION_OF_REDIS = "7.2.5"  # whose commands and words these are
@@ -32,20 +35,39 @@ def statm() -> int:
 
 @dataclass(slots=True)
 class Counters:
-    """What Python counts; the core counts operations and reads itself."""
+    """What is counted outside of the core, and what the core had counted at CONFIG RESETSTAT."""
 
     started: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.time)
+    run_id: str = field(default_factory=lambda: token_hex(20))
     connections: int = 0
-    commands: int = 0
-    errors: int = 0
-    base_operations: int = 0  # what the core had counted at CONFIG RESETSTAT
+    rejected: int = 0  # connections
+    calls: dict[str, int] = field(default_factory=dict)  # of what Python answers, subcommands apart
+    base: CoreCounts | None = None
     base_connections: int = 0
 
-    def reset(self, status: Status) -> None:
+    def reset(self, counts: CoreCounts) -> None:
         """CONFIG RESETSTAT; connection numbers go on."""
-        self.base_operations = status["operations"] + status["reads"]
+        self.base = counts
         self.base_connections = self.connections
-        self.commands = self.errors = 0
+        self.rejected = 0
+        self.calls.clear()
+
+    def since(self, counts: CoreCounts) -> CoreCounts:
+        """What the core has counted since then."""
+        base = self.base
+        if base is None:
+            return counts
+        now = CoreCounts(**counts)
+        now["requests"] -= base["requests"]
+        now["hits"] -= base["hits"]
+        now["misses"] -= base["misses"]
+        now["expired"] -= base["expired"]
+        now["bytes_in"] -= base["bytes_in"]
+        now["bytes_out"] -= base["bytes_out"]
+        now["calls"] = {name: count - base["calls"].get(name, 0) for name, count in counts["calls"].items()}
+        now["errors"] = {code: count - base["errors"].get(code, 0) for code, count in counts["errors"].items()}
+        return now
 
 
 def failures_tolerated(status: Status, cell: CellConfig) -> int | None:
@@ -59,6 +81,7 @@ class View(NamedTuple):
     """What the sections are made from."""
 
     status: Status
+    counts: CoreCounts
     cell: CellConfig
     me: ReplicaConfig
     counters: Counters
@@ -71,12 +94,15 @@ def server_section(view: View) -> Fields:
     up_s = int(time.monotonic() - view.counters.started)
     return {
         "redis_version": VERSION_OF_REDIS,
+        "redis_build_id": __version__,
         "redis_mode": "cluster",
         "fastpaxos_version": __version__,
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": 64 if sys.maxsize > 1 << 32 else 32,
         "process_id": os.getpid(),
+        "run_id": view.counters.run_id,
         "tcp_port": view.me.client.port,
+        "server_time_usec": time.time_ns() // 1000,
         "uptime_in_seconds": up_s,
         "uptime_in_days": up_s // 86400,
         "config_file": view.cell.path.absolute(),
@@ -84,66 +110,160 @@ def server_section(view: View) -> Fields:
 
 
 def clients_section(view: View) -> Fields:
-    return {"connected_clients": view.status["clients"], "maxclients": view.cell.limits.clients_max}
+    return {
+        "connected_clients": view.status["clients"],
+        "maxclients": view.cell.limits.clients_max,
+        "blocked_clients": 0,  # no command blocks
+        "tracking_clients": 0,
+        "clients_in_timeout_table": 0,
+    }
+
+
+def human(size: int) -> str:
+    """Bytes as Redis shows them: 12.34M."""
+    if size < 1024:
+        return f"{size}B"
+    unit = min((size.bit_length() - 1) // 10, 5)
+    return f"{size / (1 << 10 * unit):.2f}{' KMGTP'[unit]}"
 
 
 def memory_section(view: View) -> Fields:
     resident = int(os.pread(statm(), STATM_BYTES_MAX, 0).split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    total = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
     return {
         "used_memory": resident,
+        "used_memory_human": human(resident),
         "used_memory_rss": resident,
-        "used_memory_peak": max(peak, resident),
+        "used_memory_rss_human": human(resident),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": human(peak),
+        "total_system_memory": total,
+        "total_system_memory_human": human(total),
         "maxmemory": 0,
+        "maxmemory_human": human(0),
         "maxmemory_policy": "noeviction",
+        "mem_fragmentation_ratio": "1.00",
+        "mem_fragmentation_bytes": 0,
     }
 
 
 def persistence_section(view: View) -> Fields:
     return {
         "loading": 0,
+        "async_loading": 0,
+        "rdb_changes_since_last_save": 0,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_last_save_time": int(view.counters.started_at),
+        "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
         "aof_enabled": 1,
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_last_write_status": "err" if view.status["disk_full"] else "ok",
         "log_position": view.status["log_position"],
         "disk_full": int(view.status["disk_full"]),
     }
 
 
 def stats_section(view: View) -> Fields:
-    core = view.status["operations"] + view.status["reads"] - view.counters.base_operations
+    counts = view.counts
     return {
         "total_connections_received": view.counters.connections - view.counters.base_connections,
-        "total_commands_processed": core + view.counters.commands,
-        "total_error_replies": view.counters.errors,
+        "total_commands_processed": counts["requests"],
+        "instantaneous_ops_per_sec": counts["requests_per_s"],
+        "total_net_input_bytes": counts["bytes_in"],
+        "total_net_output_bytes": counts["bytes_out"],
+        "rejected_connections": view.counters.rejected,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
+        "expired_keys": counts["expired"],
+        "evicted_keys": 0,
+        "keyspace_hits": counts["hits"],
+        "keyspace_misses": counts["misses"],
+        "pubsub_channels": 0,
+        "pubsub_patterns": 0,
+        "latest_fork_usec": 0,
+        "migrate_cached_sockets": 0,
+        "slave_expires_tracked_keys": 0,
+        "active_defrag_hits": 0,
+        "active_defrag_misses": 0,
+        "active_defrag_key_hits": 0,
+        "active_defrag_key_misses": 0,
+        "unexpected_error_replies": 0,
+        "total_error_replies": sum(counts["errors"].values()),
     }
 
 
 def replication_section(view: View) -> Fields:
-    if view.status["role"] == "master":
-        others = [other for other in view.cell.replicas if other.id != view.me.id]
-        fields: dict[str, object] = {"role": "master", "connected_slaves": len(others)}
-        for number, other in enumerate(others):
-            state = "online" if other.id in view.status["heard"] else "wait_bgsave"
+    status = view.status
+    offset = status["instance_applied"]
+    if status["role"] == "master":
+        heard = [other for other in view.cell.replicas if other.id in status["heard"] and other.id != view.me.id]
+        fields: dict[str, object] = {"role": "master", "connected_slaves": len(heard)}
+        for number, other in enumerate(heard):
+            durable, ago_us = status["followers"][other.id]
             fields[f"slave{number}"] = (
-                f"ip={other.client.host},port={other.client.port},state={state}"
+                f"ip={other.client.host},port={other.client.port},state=online,offset={min(durable, offset)},"
+                f"lag={ago_us // 1_000_000}"
             )
     else:
+        up = bool(status["master"])
         fields = {"role": "slave"}
-        if view.status["master"]:
-            master = view.cell.replicas[view.status["master"] - 1]
+        if up:
+            master = view.cell.replicas[status["master"] - 1]
             fields["master_host"] = master.client.host
             fields["master_port"] = master.client.port
-        fields["master_link_status"] = "up" if view.status["master"] else "down"
+        fields["master_link_status"] = "up" if up else "down"
+        fields["master_last_io_seconds_ago"] = 0 if up else -1
+        fields["master_sync_in_progress"] = 0
+        fields["slave_read_repl_offset"] = status["instance_committed"]
+        fields["slave_repl_offset"] = offset
+        fields["slave_priority"] = 100
+        fields["slave_read_only"] = 1
+        fields["replica_announced"] = 1
         fields["connected_slaves"] = 0
-    fields["master_repl_offset"] = view.status["instance_applied"]
+    fields["master_failover_state"] = "no-failover"
+    fields["master_replid"] = shard_id(view.cell)
+    fields["master_replid2"] = "0" * 40
+    fields["master_repl_offset"] = offset
+    fields["second_repl_offset"] = -1
+    fields["repl_backlog_active"] = 0
+    fields["repl_backlog_size"] = 0
+    fields["repl_backlog_first_byte_offset"] = 0
+    fields["repl_backlog_histlen"] = 0
     return fields
 
 
 def cpu_section(view: View) -> Fields:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "used_cpu_sys": f"{usage.ru_stime:.6f}",
-        "used_cpu_user": f"{usage.ru_utime:.6f}",
+        "used_cpu_sys": f"{own.ru_stime:.6f}",
+        "used_cpu_user": f"{own.ru_utime:.6f}",
+        "used_cpu_sys_children": f"{children.ru_stime:.6f}",
+        "used_cpu_user_children": f"{children.ru_utime:.6f}",
     }
+
+
+def modules_section(view: View) -> Fields:
+    return {}
+
+
+def commandstats_section(view: View) -> Fields:
+    # How long single commands take isn't measured.
+    python = view.counters.calls
+    containers = {name.partition("|")[0] for name in python}
+    calls = {name: n for name, n in view.counts["calls"].items() if n and name and name not in containers} | python
+    return {f"cmdstat_{name}": f"calls={n},usec=0,usec_per_call=0.00" for name, n in sorted(calls.items())}
+
+
+def errorstats_section(view: View) -> Fields:
+    return {f"errorstat_{code}": f"count={n}" for code, n in sorted(view.counts["errors"].items()) if n}
 
 
 def cluster_section(view: View) -> Fields:
@@ -210,21 +330,30 @@ SECTIONS = {
     "stats": stats_section,
     "replication": replication_section,
     "cpu": cpu_section,
+    "modules": modules_section,
+    "commandstats": commandstats_section,
+    "errorstats": errorstats_section,
     "cluster": cluster_section,
     "keyspace": keyspace_section,
     "cell": cell_section,
     "replica": replica_section,
 }
-ALL = {"all", "default", "everything"}
+TITLES = {"cpu": "CPU"}
+ALL = {"all", "everything"}
+NOT_BY_DEFAULT = {"commandstats"}
 
 
 def info_text(view: View, sections: list[str]) -> str:
-    """The reply to INFO; no sections, or one of ALL, means every section."""
-    everything = not sections or not ALL.isdisjoint(sections)
+    """The reply to INFO; no sections, or "default", means all but NOT_BY_DEFAULT."""
+    wanted = set(sections)
+    if wanted & ALL:
+        wanted |= SECTIONS.keys()
+    elif not wanted or "default" in wanted:
+        wanted |= SECTIONS.keys() - NOT_BY_DEFAULT
     parts = []
     for name, section in SECTIONS.items():
-        if everything or name in sections:
-            fields = section(view)
-            lines = [f"# {name.capitalize()}", *(f"{key}:{value}" for key, value in fields.items())]
+        if name in wanted:
+            lines = [f"# {TITLES.get(name, name.capitalize())}"]
+            lines += [f"{key}:{value}" for key, value in section(view).items()]
             parts.append("".join(line + "\r\n" for line in lines))
     return "\r\n".join(parts)

@@ -23,10 +23,13 @@ from ..log.startup import REFUSALS, start_up
 from ..log.storage import Storage
 from .admin import Admin
 from .commands import Commands
+from .complaints import Complaints
 from .config import CellConfig, ReplicaConfig, cell_terms, replica_config
 from .edges import EdgeFailed, Hooks, boot_us, load_edge, wall_ms
 from .files import OsDirectory, kernel_boot_id
+from .lines import one_line
 from .links import Links
+from .memory import give_back
 from .rows import RowLog
 from .secret import cell_secret
 from .sockets import Listener, address_text, raise_file_limit
@@ -75,6 +78,7 @@ class StopRequest:
 def run(config: CellConfig, name: str, *, new: bool, core: str, log_level: str = "info") -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code. `new` formats the data directory."""
     configure_logging(log_level)
+    give_back()
     structlog.contextvars.bind_contextvars(replica=name)
     stop = StopRequest()
     try:
@@ -82,7 +86,7 @@ def run(config: CellConfig, name: str, *, new: bool, core: str, log_level: str =
     except Stopped:
         log.info("stopped before it served")
     except (ServeError, *REFUSALS) as error:
-        print(f"fastpaxos-live: {error}", file=sys.stderr)
+        print(f"fastpaxos-live: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 
@@ -198,6 +202,7 @@ class Process:
         self.commands = Commands(replica, config, me.name)
         self.admin = Admin(replica, config, me.name, lambda: self.edge.profile())
         self.rows = RowLog(self.loop, replica)
+        self.complaints = Complaints(self._address)
         self.clients_max = raise_file_limit(config.limits.clients_max)
         counter = (data_dir.meta.boots + 1) << COUNTER_SHIFT
         peers: list[tuple[str, int]] = [member.peer for member in config.replicas]
@@ -208,7 +213,7 @@ class Process:
             raise ServeError(error.strerror or str(error)) from None
         hooks = Hooks(
             self.commands.handle, self.commands.on_open, self.commands.on_close, self.links.lost, self._fail,
-            self._on_room, data_dir.keep_span,
+            self._on_room, self.complaints.tell, data_dir.keep_span,
         )
         self.edge = load_edge(core)(
             self.loop, replica, len(peers), me.id, storage, position, config.fsync, hooks
@@ -248,6 +253,7 @@ class Process:
         if self.edge.clients < self.clients_max:
             self.edge.adopt_client(sock, address_text(address))
             return
+        self.commands.counters.rejected += 1
         try:
             sock.send(CLIENTS_FULL)
         except OSError:
@@ -256,6 +262,10 @@ class Process:
 
     def _on_peer(self, sock: Any, peer: int, channel: int) -> None:
         self.edge.adopt_peer(sock, peer, channel)
+
+    def _address(self, conn: int) -> str:
+        client = self.commands.clients.get(conn)
+        return client.address if client is not None else "at another replica"
 
     def _on_room(self, reason: str) -> None:
         if reason:

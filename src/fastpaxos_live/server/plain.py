@@ -19,7 +19,7 @@ from typing import Any
 
 from .._api import Replica
 from ..log.handshake import CHANNELS
-from ..log.storage import NoRoom, Storage
+from ..log.storage import NoRoom, Storage, StorageError
 from .config import FsyncPolicy
 from .edges import GONE_S, LINGER_S, RETRY_S, EdgeFailed, Hooks, SpanKeeper, boot_us, report, wall_ms
 from .sockets import error_text
@@ -159,6 +159,8 @@ class Edge:
             return
         self._answer_calls()
         self.replica.turn(boot_us(), wall_ms())
+        for conn, what in self.replica.drain_complaints():
+            self.hooks.on_complaint(conn, what)
         self.disk.start_write()
         for link in self._links.values():
             link.drain()
@@ -174,10 +176,12 @@ class Edge:
     def _answer_calls(self) -> bool:
         # An answer resumes the parsing of its connection, so more calls may follow: those of the
         # next turn.
-        calls = self.replica.drain_calls()
-        for conn, arguments in calls:
-            self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
-        return bool(calls)
+        answered = False
+        while calls := self.replica.drain_calls():
+            answered = True
+            for conn, arguments in calls:
+                self.replica.answer(conn, *self.hooks.handle_call(conn, arguments))
+        return answered
 
     def _arm(self) -> None:
         at = self.replica.wakeup()
@@ -271,7 +275,10 @@ class Client(Connection):
         """The client sends no more: it has a moment at a time to take what is left for it."""
         if not self._hung_up:
             self._hung_up = True
-            self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
+            self._keep_watch()
+
+    def _keep_watch(self) -> None:
+        self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
 
     def _taken(self) -> int:
         # What the system still keeps is not taken: it may be megabytes.
@@ -280,10 +287,10 @@ class Client(Connection):
         return self._written - int(self.transport.get_write_buffer_size()) - int.from_bytes(size, sys.byteorder)
 
     def _end_watch(self, taken: int) -> None:
-        if self._lost:
+        if self._lost or self.edge.halted:
             return
         if taken != self._taken():
-            self.edge.loop.call_later(GONE_S, self._end_watch, self._taken())
+            self._keep_watch()
         else:
             self.transport.abort()
 
@@ -507,6 +514,8 @@ class Disk:
             self._told(error)
             if not self.edge.halted:
                 self.edge.loop.call_later(RETRY_S, again)
+        elif isinstance(error, StorageError):
+            self.edge.fail(str(error))
         else:
             self.edge.fail(f"the log can't be written: {_reason(error)}")
 

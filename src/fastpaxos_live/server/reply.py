@@ -1,7 +1,7 @@
 """Replies of the commands that Python answers, in RESP2 and RESP3.
 
 Handlers return plain values: None, bool, int, str and bytes (bulk strings), list or tuple (array),
-dict (map), frozenset (set), and the three kinds below. They raise CommandError for an error reply.
+dict (map), frozenset (set), and the kinds below. They raise CommandError for an error reply.
 """
 
 
@@ -11,6 +11,10 @@ class Simple(str):
 
 class Verbatim(str):
     """Text for people: marked as such in RESP3, a bulk string in RESP2."""
+
+
+class Members(list):
+    """A set whose members are in this order, or can't be hashed."""
 
 
 class Encoded(bytes):
@@ -58,9 +62,10 @@ def encode(value: object, resp: int) -> bytes:
             head = b"%%%d\r\n" % len(value) if resp == 3 else b"*%d\r\n" % (2 * len(value))
             pairs = (encode(key, resp) + encode(item, resp) for key, item in value.items())
             return head + b"".join(pairs)
-        case frozenset():
+        case frozenset() | Members():
             head = b"~" if resp == 3 else b"*"
-            return head + b"%d\r\n" % len(value) + join(sorted(value), resp)
+            members = value if isinstance(value, Members) else sorted(value)
+            return head + b"%d\r\n" % len(value) + join(members, resp)
         case list() | tuple():
             return b"*%d\r\n" % len(value) + join(value, resp)
     raise TypeError(f"no reply can hold a {type(value).__name__}")

@@ -12,7 +12,6 @@ from typing import Any
 from .._select import load_core
 from .faults.lasting import LASTING
 from .plan import FAULTS, PLANS, Plan
-from .planted import PLANTED
 from .world import Outcome, World
 
 NOTHING = "none"  # as a list of names: an empty one
@@ -22,8 +21,8 @@ DRAWN = {"replicas", "faults", "drift_ppm", "wall_offset_ms"}  # fields of a pla
 EASY: dict[str, Any] = {
     "lossy": False, "loss": 0.0, "repeat": 0.0, "corrupt": 0.0, "delay_tail": 0.0, "split": 0.0, "read_fails": 0.0,
     "delay_us": (30, 200), "turn_us": (0, 20), "disk_us": (80, 300), "boost_us": 600_000_000, "batch_bytes": 1 << 20,
-    "segment_bytes": 1 << 20, "fsync": "always", "bandwidth": 0, "slow": (), "lease_percent": (), "windows": (),
-    "batches": (), "redirects": (), "timeouts_us": (), "changes": 0.0,
+    "segment_bytes": 1 << 20, "fsync": "always", "bandwidth": 0, "send_bytes": 4 << 20, "slow": (),
+    "lease_percent": (), "windows": (), "batches": (), "redirects": (), "timeouts_us": (), "changes": 0.0,
     "eager": 0.0, "seated": 0.0, "resp3": 0.0, "slow_readers": 0.0, "long_keys": 0.0,
 }  # fmt: skip
 EASY_AT_EACH = {"drift_ppm": 0, "wall_offset_ms": 0}  # as EASY, of fields with a value for each replica
@@ -39,7 +38,7 @@ class Case:
     core: str = "cython"  # or "python"
     plan: str = "swarm"  # one of PLANS
     seconds: float = 10.0
-    mutant: str = ""  # a name in PLANTED: run that one instead of the core
+    mutant: str = ""  # a name in planted.PLANTED: run that one instead of the core
     only: tuple[str, ...] | None = None  # nothing else goes wrong
     without: tuple[str, ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()  # fields of the plan that have these values
@@ -106,7 +105,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise ValueError(f"{text!r} is not FIELD=VALUE; the fields are: {', '.join(known)}")
     try:
         return name, literal_eval(value)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return name, value  # such as always
 
 
@@ -127,4 +126,6 @@ def _fits(value: Any, own: Any) -> bool:
 
 @cache
 def _mutant(name: str) -> ModuleType:
+    from .planted import PLANTED  # only the source tree has it
+
     return next(mutant for mutant in PLANTED if mutant.name == name).load()

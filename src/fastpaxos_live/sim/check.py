@@ -12,11 +12,13 @@
     candidate's own, and acknowledgements are told when they are durable.
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
+ 9. However many keys there are, no value makes the database do more than so much beside its operations.
 """
 
 from collections.abc import Callable
 from struct import Struct
 
+from ..reference.limits import MOVED_SLOTS, REMOVED_KEYS, REMOVED_KEYS_EACH, SWEPT_SLOTS
 from ..reference.log_frame import ACCEPT, ACK, BEAT, ECHO, ENTRY, HEADER_BYTES, LEARN, PROMISE, PROPOSE
 from .chosen import Chosen, Violation
 from .trace import Fields, frames_of, number_text
@@ -31,7 +33,7 @@ class ReplicaView:
 
     __slots__ = (
         "applied", "promised", "told", "kept", "epoch", "serving_until", "quiet_until",
-        "committed", "recovered", "seen", "accepted", "reign", "reigns", "leads", "led", "granted",
+        "committed", "recovered", "seen", "worked", "values", "accepted", "reign", "reigns", "leads", "led", "granted",
     )
 
     def __init__(self) -> None:
@@ -50,6 +52,8 @@ class ReplicaView:
         self.reigns: int | None = None  # it serves in this epoch
         self.leads = self.led = 0  # the number of its heartbeats and proposals, and the one before
         self.committed = 0
+        self.values = 0  # applied when the work was looked at last, which was ...
+        self.worked = (0, 0, 0, 0, 0, 0)  # ... this
         self.epoch = 0
         self.serving_until = 0  # true time until which the replica believes that it alone may answer reads
         self.quiet_until = quiet_until
@@ -137,6 +141,26 @@ class CellCheck:
             )
         view.promised = promised
 
+    def worked(self, replica: int, work: tuple[int, int, int, int, int, int]) -> None:
+        """After a turn: this is its `Replica.work`."""
+        view = self.views[replica]
+        if work == view.worked:
+            return
+        more = [now - before for now, before in zip(work, view.worked, strict=True)]
+        operations, added, moved, swept, removed, _ = more
+        values = view.applied - view.values
+        if (
+            moved > MOVED_SLOTS * added
+            or swept > SWEPT_SLOTS * added
+            or removed > REMOVED_KEYS * values + REMOVED_KEYS_EACH * operations
+        ):
+            raise Violation(
+                f"replica {replica} moved {moved} and swept {swept} slots, and removed {removed} keys that were due, "
+                f"to apply {operations} operations of {values} values with {added} new keys"
+            )
+        view.worked = work
+        view.values = view.applied
+
     def _mastership(self, replica: int, epoch: int | None) -> None:
         # It serves now in another epoch than before, or serves no more.
         view = self.views[replica]
@@ -159,11 +183,14 @@ class CellCheck:
                     f"replica {other} until {rival.serving_until / 1e6:.6f}"
                 )
 
-    def sent(self, replica: int, frames: list[Fields], boot_us: int) -> None:
+    def sent(self, replica: int, frames: list[Fields], boot_us: int, before: int | None = None) -> None:
         """`replica` sends frames with these headers in one turn, at `boot_us` of its own clock. In one turn those to
-        different peers have no order."""
+        different peers have no order. Where they waited for room, `before` is the highest number that it had answered
+        when they began to wait.
+        """
         view = self.views[replica]
         told = view.told
+        lowest = told if before is None else before
         shown: dict[int, int] = {}
         for fields in frames:
             kind, number = fields[0], fields[5]
@@ -178,9 +205,9 @@ class CellCheck:
             elif kind == PROPOSE:
                 self._is_kept(replica, number)
             elif kind == ACK or kind == PROMISE:
-                if number < view.told:
+                if number < lowest:
                     raise Violation(
-                        f"replica {replica} answers {number_text(number)} after it answered {number_text(view.told)}"
+                        f"replica {replica} answers {number_text(number)} after it answered {number_text(lowest)}"
                     )
                 told = max(told, number)
                 if kind == ACK:

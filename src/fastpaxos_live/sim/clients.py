@@ -116,6 +116,8 @@ class Client:
         elif kind == Kind.INCRBY:
             self.writes += 1
             number = self.writes * self.world.plan.clients + self.id
+        elif kind == Kind.APPEND:
+            number = self.world.plan.value_bytes_max
         elif kind == Kind.DEL:
             keys = keys[0], self._text(b"~")
         return Request(kind, keys, values, number, self.id, self.connection, self.world.now)
@@ -212,10 +214,11 @@ class Client:
 
     # --- trouble
     def _on_refused(self, link: Link) -> None:
-        # Nobody listens: what was asked was never sent.
-        for request in self.asked:
-            request.failed = True
-        self.on_closed(link)
+        # Nobody listens: what was asked was never sent. What is asked now may be on another connection.
+        if link is self.link:
+            for request in self.asked:
+                request.failed = True
+            self.on_closed(link)
 
     def on_closed(self, link: Link) -> None:
         """The replica closed, died or was not there."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from errno import ENOENT
 from random import Random
 
+from .chosen import Violation
+
 SECTOR = 512
 PAGE = 4096  # what the kernel writes back at once
 
@@ -22,24 +24,27 @@ class Died(Exception):
 
 
 class SimFile:
-    """A file, open or not."""
+    """A file, open or not. Whoever removes a file must not use it any more: another one may have its name by then."""
 
-    __slots__ = ("data", "_dirty", "_disk", "_lost", "_size")
+    __slots__ = ("data", "removed", "_dirty", "_disk", "_lost", "_size")
 
     def __init__(self, disk: "Disk") -> None:
         self._disk = disk
         self.data = bytearray()  # what a read returns
+        self.removed = ""  # by its own process: the name that it had
         self._size = 0  # on the disk
         self._dirty: list[tuple[int, bytes, int]] = []  # writes not synced: offset, what was there, end
         self._lost: dict[int, bytes] = {}  # sectors that a failed sync did not write, as they are on the disk
 
     def pread(self, size: int, offset: int) -> bytes:
         """See `File`."""
+        self._is_there()
         self._disk.meet("read")
         return bytes(self.data[offset : offset + size])
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """See `File`; an error leaves half of it written."""
+        self._is_there()
         error = self._disk.error("write")
         if error is not None:
             data = data[: len(data) // 2]
@@ -50,6 +55,10 @@ class SimFile:
         self.data[offset:end] = data
         if error is not None:
             raise error
+
+    def _is_there(self) -> None:
+        if self.removed:
+            raise Violation(f"{self._disk.path}/{self.removed} is used after it was removed")
 
     def sync(self) -> None:
         """See `File`."""
@@ -85,7 +94,8 @@ class SimFile:
         return {sector: bytes(image[sector : sector + SECTOR]) for sector in sectors}
 
     def power_cut(self, random: Random) -> None:
-        """Only the disk is left."""
+        """Only the disk is left, its name among it."""
+        self.removed = ""
         unsynced = self._on_disk()
         kept = random.choice((0.0, 0.5, 1.0))  # of the sectors
         size = self._size
@@ -203,6 +213,7 @@ class Disk:
     def unlink(self, name: str) -> None:
         """See `Directory`."""
         self.meet("unlink")
+        self._file(name).removed = name
         self._change({name: None})
 
     def _change(self, change: Mapping[str, SimFile | None]) -> None:

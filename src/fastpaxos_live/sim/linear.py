@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from ..reference.limits import SHOWN_AHEAD_MS
 from .requests import FOREVER, OK, Kind, Request
 
+AHEAD_US = SHOWN_AHEAD_MS * 1000
 GUESS_COST = 3  # so many operations less may be done at a place with one guess less, to be tried before
 STATES_MAX = 20_000  # for one key; then the search gives up
 
@@ -80,7 +82,7 @@ def _step(state: State, op: Operation, error_us: int) -> Iterator[State]:
 def _may_be_left(state: State, op: Operation, error_us: int) -> bool:
     if not isinstance(op.result, int) or op.result < 0:
         return op.result == (-2 if state is None else -1) and (state is None or state[1] == FOREVER)
-    return state is not None and state[1] < FOREVER and op.answered + op.result * 1000 + error_us >= state[1]
+    return state is not None and state[1] < FOREVER and op.answered + op.result * 1000 + error_us + AHEAD_US >= state[1]
 
 
 def _effect(state: State, op: Operation, error_us: int) -> tuple[object, State]:

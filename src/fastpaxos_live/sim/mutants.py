@@ -28,6 +28,7 @@ class Mutant:
     old: str
     new: str
     plan: str = "swarm"  # one of PLANS: the runs that find it soon
+    raises: str = ""  # the exception by which it may be found; any other is a slip of the text
 
     def load(self) -> ModuleType:
         """The module that has the changed core's `Replica`."""

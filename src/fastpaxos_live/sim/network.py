@@ -39,10 +39,12 @@ class Connection:
 
     __slots__ = (
         "low", "high", "channel", "counter", "greeting", "said", "closed", "lost", "damaged", "arrival", "queued",
-        "held",
+        "held", "unread", "full", "most",
     )  # fmt: skip
 
-    def __init__(self, low: int, high: int, channel: int, counter: int, greeting: dict[int, Handshake]) -> None:
+    def __init__(
+        self, low: int, high: int, channel: int, counter: int, greeting: dict[int, Handshake], most: int
+    ) -> None:
         self.low = low
         self.high = high
         self.channel = channel
@@ -55,6 +57,16 @@ class Connection:
         self.arrival = {low: 0, high: 0}  # by receiver: nothing may arrive earlier
         self.queued: dict[int, deque[Piece]] = {low: deque(), high: deque()}  # by receiver: waits for bandwidth
         self.held: dict[int, list[Piece]] = {low: [], high: []}  # by receiver: stalled
+        self.unread = {low: 0, high: 0}  # by receiver: bytes that were sent, and that it has not taken
+        self.most = most  # with so many it takes no more, as a socket that is full
+        self.full: set[int] = set()  # receivers for which the other end has more than it may send
+
+    def takes(self, receiver: int) -> bool:
+        """May more be sent? If not, the sender hears when there is room again."""
+        if self.unread[receiver] < self.most:
+            return True
+        self.full.add(receiver)
+        return False
 
     def other(self, replica: int) -> int:
         """The far end."""
@@ -119,7 +131,7 @@ class Network:
             self._redial(low, high, channel)
             return
         greeting = {low: call, high: self.handshakes.answer(high)}
-        conn = Connection(low, high, channel, self.handshakes.counters[low], greeting)
+        conn = Connection(low, high, channel, self.handshakes.counters[low], greeting, world.plan.send_bytes)
         self.live[low, high, channel] = conn
         conn.arrival[high] = world.now + 2 * self.delay() + self.delay()  # connected, then the first frame
         self._say(conn, low, call.begin())
@@ -264,6 +276,7 @@ class Network:
     def _send_stream(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.closed:
             return
+        conn.unread[receiver] += len(data)
         if self.standing or self.bandwidth and (conn.other(receiver), receiver) in self.bandwidth:
             queue = conn.queued[receiver]
             idle = not queue
@@ -298,13 +311,27 @@ class Network:
     def _arrive(self, conn: Connection, receiver: int, data: bytes, damaged: bool) -> None:
         if conn.lost:
             return
-        stalled = conn.held[receiver] or self.blocked and (conn.other(receiver), receiver) in self.blocked
-        if stalled and not conn.closed:
+        sender = conn.other(receiver)
+        if (conn.held[receiver] or self.blocked and (sender, receiver) in self.blocked) and not conn.closed:
             conn.held[receiver].append((data, damaged))
-        elif receiver in conn.greeting:
+            return
+        if receiver in conn.greeting:
+            self.taken(conn, receiver, len(data))
             self._greet(conn, receiver, data, damaged)
         else:
             self.world.nodes[receiver].post(("feed_peer", conn, data, damaged))
+
+    def taken(self, conn: Connection, receiver: int, size: int) -> None:
+        """`receiver` has read so many bytes: what waits in a process that stands still leaves no room behind."""
+        conn.unread[receiver] -= size
+        if conn.full and receiver in conn.full and conn.unread[receiver] < conn.most:
+            conn.full.remove(receiver)
+            self.world.nodes[conn.other(receiver)].has_room()
+
+    def inject(self, conn: Connection, receiver: int, frame: bytes) -> None:
+        """This frame arrives behind what the other end wrote, who did not write it: it must be refused."""
+        conn.damaged = True
+        self._send_stream(conn, receiver, frame, True)
 
     def _send_damaged(self, conn: Connection, receiver: int, data: bytes) -> None:
         random = self.world.random
@@ -337,7 +364,7 @@ class Network:
         """A frame that was sent before in a lossy network arrives (again), whatever is cut by now."""
         if frame[13] not in (FETCH, LEARN):
             self.world.after(self.delay(), self.world.nodes[receiver].post, ("feed_frame", sender, frame))
-        elif (conn := self.live.get((min(sender, receiver), max(sender, receiver), 1))) is not None:
+        elif (conn := self.live.get((min(sender, receiver), max(sender, receiver), 1))) and not conn.greeting:
             self._send_stream(conn, receiver, frame, False)
 
     def _arrive_lossy(self, sender: int, receiver: int, frame: bytes) -> None:

@@ -9,17 +9,19 @@ from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from .._api import Config, Replica
+from .._api import COMPLAINTS, CROWDED, UNTAKEN, Config
 from ..log.datadir import DataDir, Identity, open_data_dir
 from ..log.recovery import Recovery
 from ..log.startup import REFUSALS, start_up
-from ..log.storage import NoRoom
+from ..log.storage import NoRoom, StorageError
 from . import trace as t
 from .check import Violation
 from .disk import Died, Disk
+from .effort import Effort
 from .network import Connection
+from .outbound import Outbound
 from .plan import draw_settings
-from .trace import Fields, frames_of
+from .replay import Replay
 
 if TYPE_CHECKING:
     from .link import Link
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 PPM = 1_000_000
 WALL_MS = 1_700_000_000_000  # the wall clock when a run begins
-REPLAY_BYTES = 64 << 10
 CLIENT_ITEMS = ("open_client", "feed_client", "close_client", "client_reads")
 RETRY_US = 1_000_000  # before a log file that could not be made is tried again
 SPINS_MAX = 200  # turns that a replica may ask for without any time passing
@@ -69,8 +70,6 @@ class Node:
         self.paused_until = 0
         self.stall: tuple[int, str] | None = None  # (us, before what) of the next turn
         self.stalled_until = 0
-        self.began_at = 0  # the turn under way, or the last one
-        self.broke_at = -1  # the last time that a connection for forwarding went away, or another one came
         self.dying: tuple[int, Callable[[Node], None]] | None = None  # after so many outputs, and what follows
         self.serving = False
         self.slow = world.plan.slow[id - 1] if world.plan.slow else 1
@@ -88,12 +87,14 @@ class Node:
         self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
         self.undrained: dict[int, Link] = {}  # have output, or are to be closed, and no room
         self.roomy: list[int] = []  # have room again
+        self.outbound = Outbound(self)
         self.scheduled = False
         self.in_turn = False
         self.wake_at = 0
         self.last_wake = 0
         self.read_at = 0  # reads are answered in order
         self.spins = 0
+        self.effort = Effort(self.id, self.world.plan.work_max)
 
     # --- clocks
     def boot_us(self) -> int:
@@ -228,7 +229,7 @@ class Node:
         self.durable, self.vouched = found.position, found.last
         return found
 
-    def _new_replica(self, incarnation: int) -> "Replay":
+    def _new_replica(self, incarnation: int) -> Replay:
         config = self._config(incarnation) | {"silence_us": self.data_dir.meta.lease_us}
         return Replay(self.world.new_replica(config), self._replayed)
 
@@ -276,6 +277,7 @@ class Node:
             beat_us=plan.beat_us * percent // 100, boost_us=plan.boost_us, election_us=plan.election_us,
             window=own.window, batch_bytes=own.batch_bytes, value_bytes_max=plan.value_bytes_max,
             wait_master_us=plan.wait_master_us, write_timeout_us=own.write_timeout_us, redirect=own.redirect,
+            work_max=plan.work_max,
         )  # fmt: skip
 
     def crash(self) -> None:
@@ -369,6 +371,11 @@ class Node:
             self.scheduled = True
             self.world.at(self.world.now, self._begin, self.boots)
 
+    def has_room(self) -> None:
+        """A connection to another replica takes more again."""
+        if self.core is not None and not self.in_turn:
+            self._schedule_now()
+
     def _wake(self, boots: int) -> None:
         if boots != self.boots or self.core is None:
             return
@@ -396,7 +403,6 @@ class Node:
             return
         self.scheduled = False
         self.in_turn = True
-        self.began_at = world.now
         # The clock is taken when everything of peers and disk that will be fed has been received.
         boot, wall = self.boot_us(), self.wall_ms()
         self.core.clock(boot, wall)
@@ -436,6 +442,7 @@ class Node:
         world, core = self.world, self.core
         self.in_turn = False
         core.turn(boot, wall)
+        self._after_turn()
         self._look(boot)
         if not self._drain(boot):
             return  # died while it sent
@@ -451,6 +458,14 @@ class Node:
             due, soonest = self.true_us(wake), world.now + 1
             self._wake_at(due if due > soonest else soonest)
 
+    def _after_turn(self) -> None:
+        if self.effort.end_turn(*self.core.effort()):
+            self.spins = 0  # it goes on with what was left over
+        for _, what in self.core.drain_complaints():
+            if what not in (UNTAKEN, CROWDED):
+                raise Violation(f"replica {self.id} ended a connection of a simulated client: {COMPLAINTS[what]}")
+            self.world.count("connection_ended")
+
     def _count_spin(self) -> None:
         self.spins += 1
         if self.spins > SPINS_MAX:
@@ -464,6 +479,7 @@ class Node:
             world.check.applied(self.id, entries, world.now)
         if world.trace.with_rows:
             self._show_rows()
+        world.check.worked(self.id, core.work())
         seen = core.glance()
         serving = seen[5]
         if serving and not self.serving:
@@ -482,12 +498,13 @@ class Node:
         if not conn.closed:
             peer = conn.other(self.id)
             self._event(t.OPEN_PEER, peer, conn.channel)
+            self.outbound.breaks(peer, conn.channel)  # with the one before, whose end was not heard of
             self.peers[peer, conn.channel] = conn
-            self.broke_at = self.world.now if conn.channel else self.broke_at  # whatever was there before
             self.core.open_peer(peer, conn.channel)
 
     def _on_feed_peer(self, conn: Connection, data: bytes, damaged: bool) -> None:
         peer, channel = conn.other(self.id), conn.channel
+        self.world.network.taken(conn, self.id, len(data))
         if self.peers.get((peer, channel)) is not conn:
             return  # a newer connection took its place
         self.note(self.world.now, self.id, t.FEED_PEER, peer, channel, data)
@@ -495,7 +512,7 @@ class Node:
         if sound and damaged:
             raise Violation(f"replica {self.id} took damaged bytes from {peer} for good ones")
         if not sound:
-            if not self.world.plan.corrupt:
+            if not damaged and not self.world.plan.corrupt:
                 raise Violation(f"replica {self.id} refused the good bytes of {peer}")
             self._on_close_peer(conn)
             self.world.network.close(conn)
@@ -510,7 +527,7 @@ class Node:
         peer = conn.other(self.id)
         if self.peers.get((peer, conn.channel)) is conn:
             del self.peers[peer, conn.channel]
-            self.broke_at = self.world.now if conn.channel else self.broke_at
+            self.outbound.breaks(peer, conn.channel)
             self._event(t.CLOSE_PEER, peer, conn.channel)
             self.core.close_peer(peer, conn.channel)
 
@@ -519,8 +536,8 @@ class Node:
         self.links[link.id] = link
         self._event(t.OPEN_CLIENT, link.id)
         self.core.open_client(link.id)
-        if link.resp != 2 or link.redirect:  # as HELLO and CLUSTER do
-            self.core.set_client(link.id, link.resp, link.redirect)
+        if link.resp != 2 or link.redirect:  # as HELLO and CLUSTER do, and READONLY of every other client
+            self.core.set_client(link.id, link.resp, link.redirect, link.redirect and link.client.id % 2 == 1)
 
     def _on_feed_client(self, link: "Link", data: bytes) -> None:
         if self.links.get(link.id) is not link:
@@ -529,6 +546,7 @@ class Node:
             self.stopped.setdefault(link.id, []).append(data)
             return
         self.note(self.world.now, self.id, t.FEED_CLIENT, link.id, 0, data)
+        self.effort.feed(len(data))
         self.core.feed_client(link.id, data)
 
     def _on_close_client(self, link: "Link") -> None:
@@ -565,19 +583,7 @@ class Node:
         """False if the process died on the way."""
         world, core = self.world, self.core
         outputs: list[tuple] = []
-        sent: list[Fields] = []
-        for key in core.drain_peers():
-            conn = self.peers.get(key)
-            if conn is not None:
-                data = core.drain_peer(*key)
-                self.note(world.now, self.id, t.TO_PEER, key[0], key[1], data)
-                frames = [fields for _, _, fields in frames_of(data)]
-                sent += frames
-                if key[1]:
-                    world.streams.sent(self, key[0], frames)
-                outputs.append((world.network.send, conn, self.id, data))
-        if sent:
-            world.check.sent(self.id, sent, boot)
+        outputs += self._sends(self.outbound.drain(boot))
         group = core.drain_disk()
         if group is not None:
             self.note(world.now, self.id, t.TO_DISK, group[0], group[2], group[1])
@@ -607,6 +613,9 @@ class Node:
             output[0](*output[1:])
         return True
 
+    def _sends(self, taken: list[tuple[Connection, bytes]]) -> list[tuple]:
+        return [(self.world.network.send, conn, self.id, data) for conn, data in taken]
+
     def _drain_client(self, id: int, outputs: list[tuple]) -> None:
         core, link = self.core, self.links.get(id)
         if link is None:
@@ -619,7 +628,8 @@ class Node:
             self.note(self.world.now, self.id, t.TO_CLIENT, id, 0, data)
             outputs.append((link.deliver, data))
         if core.is_closing(id):
-            link.closes()
+            link.ended = True
+            outputs += self._sends(self.outbound.ends())
             outputs.append((link.hang_up,))
             self.post(("close_client", link))
         elif id in self.stopped and core.wants_client(id):
@@ -740,6 +750,8 @@ class Node:
             if fails:
                 world.count("read_fails")
             data = b"" if fails else self._pread(position, length)
+            if self.core is None:
+                return
             took = self.slow * (100 + int(400 * world.random.random()))
             self.read_at = max(self.read_at, self.disk_hangs_until, world.now + took)
             world.at(self.read_at, self._was_read, self.boots, position, data)
@@ -748,6 +760,9 @@ class Node:
         data: bytes
         try:
             data = self.storage.read(position, length)
+        except StorageError as error:
+            self.fail(error)
+            return b""
         except OSError:
             return b""
         return data
@@ -763,24 +778,3 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "close_client": Node._on_close_client, "client_reads": Node._on_client_reads, "durable": Node._on_durable,
     "read_done": Node._on_read_done, "limit_log": Node._on_limit_log, "span_kept": Node._on_span_kept,
 }  # fmt: skip
-
-
-class Replay:
-    """A replica during recovery, fed in pieces so that everything it applies is seen."""
-
-    def __init__(self, core: Replica, applied: Callable[[list[tuple[int, int]]], None]) -> None:
-        self.core = core
-        self._applied = applied
-
-    def feed_log(self, data: bytes) -> int:
-        """As Replica.feed_log."""
-        at, size = 0, REPLAY_BYTES
-        while at < len(data):
-            consumed = self.core.feed_log(data[at : at + size])
-            self._applied(self.core.applied())
-            if not consumed:
-                if at + size >= len(data):
-                    break
-                size *= 2
-            at += consumed
-        return at

@@ -18,7 +18,9 @@ ALWAYS_MOVED = 1  # `redirect`
 TIMEOUT_US_MAX = 2_000_000  # of a write, as it is drawn
 
 FAULTS = tuple(KINDS)
+APART = frozenset(("malformed",))  # in the plan made for it only
 HARSH = frozenset(("disk_hang", "wall_wrong"))  # not in the polite mix
+DRAWN = tuple(kind for kind in FAULTS if kind not in APART)
 
 DRIFT_SMALL_PPM = 200  # what quartz does
 
@@ -85,7 +87,9 @@ class Plan:
     drift_ppm: tuple[int, ...]  # rate error of each replica's clock, at the start
     wall_offset_ms: tuple[int, ...]
     value_bytes_max: int = 1 << 20  # the largest argument of a request
+    work_max: int = 1 << 20  # that a replica does for clients in a turn, twice
     bandwidth: int = 0  # bytes a second that each connection between replicas has each way; 0: enough
+    send_bytes: int = 4 << 20  # that may be under way, or not read yet, each way: then a connection is full
     # Of each replica; () where all are alike.
     slow: tuple[int, ...] = ()  # so many times the plan's times its turns and its disk take
     lease_percent: tuple[int, ...] = ()  # of the plan's lease times
@@ -115,6 +119,11 @@ class Plan:
     def lease_us_max(self) -> int:
         """The longest that any replica has or may get."""
         return self.lease_us * max((*self.lease_percent, *(LEASE_PERCENTS if self.changes else ()), 100)) // 100
+
+    @property
+    def lease_us_min(self) -> int:
+        """The shortest that any replica has or may get."""
+        return self.lease_us * min((*self.lease_percent, *(LEASE_PERCENTS if self.changes else ()), 100)) // 100
 
     def settings(self, replica: int) -> Settings:
         """What `replica` starts with."""
@@ -149,14 +158,14 @@ def draw_settings(random: Random, lease_us: int) -> Settings:
 
 def draw_plan(random: Random) -> Plan:
     """The plan of one run, all of it from `random`."""
-    return _draw_manners(random, _harden(random, _draw_mix(random, CELLS, FAULTS)))
+    return _draw_manners(random, _harden(random, _draw_mix(random, CELLS, DRAWN)))
 
 
 def polite_plan(random: Random) -> Plan:
     """As `draw_plan`, without what stands against a replica all the time: all are alike, clocks are wrong by hours at
     most, and clients wait for their replies.
     """
-    return _draw_mix(random, POLITE_CELLS, tuple(kind for kind in FAULTS if kind not in HARSH))
+    return _draw_mix(random, POLITE_CELLS, tuple(kind for kind in DRAWN if kind not in HARSH))
 
 
 def _draw_mix(random: Random, cells: dict[int, int], kinds: tuple[str, ...]) -> Plan:
@@ -208,11 +217,15 @@ def _harden(random: Random, plan: Plan) -> Plan:
     if random.random() < 0.1:
         plan = replace(plan, wall_offset_ms=_draw_wrong(random, plan.wall_offset_ms))
     if random.random() < 0.1:
-        plan = replace(plan, slow=_draw_slow(random, plan.replicas))
+        slow = _draw_slow(random, plan.replicas)
+        # Nobody is elected with leases that are shorter than a write of a replica that is needed.
+        if SLOW * plan.disk_us[1] <= lease * min(LEASE_PERCENTS) // 100:
+            plan = replace(plan, slow=slow)
     if random.random() < 0.15:
         plan = _differ(random, plan)
     if random.random() < 0.05:
-        plan = replace(plan, delay_us=(lease // 16, lease // 6))  # a round trip takes longer than a heartbeat's period
+        # A round trip takes longer than a heartbeat's period, and fits into every lease of the cell.
+        plan = replace(plan, delay_us=(plan.lease_us_min // 16, plan.lease_us_min // 6))
     if random.random() < 0.1 and not plan.lossy:
         plan = replace(plan, bandwidth=100_000 if plan.value_bytes < 100 else 2_000_000)
     return plan
@@ -231,6 +244,8 @@ def _draw_manners(random: Random, plan: Plan) -> Plan:
         slow_readers=random.choice((0.0, 0.0, 0.3)),
         window_bytes=random.choice((100, 4000, 100_000)),
         nap_us=random.choice((5000, 50_000, 300_000)),
+        work_max=random.choice((1 << 20, 1 << 20, 6000)),
+        send_bytes=random.choices((4 << 20, 64 << 10, 2000), (6, 1, 1))[0],
     )
 
 
@@ -446,6 +461,7 @@ def eager_plan(random: Random) -> Plan:
         nap_us=30_000, readers=1, clients=5, pipeline=8, keys=6, think_us=20_000, value_bytes=random.choice((0, 40)),
         window=random.choice((2, 16)), write_timeout_us=random.choice((480_000, 4_000_000)),
         faults={"relay": 200_000, "pause": 150_000, "stall": 300_000, "reset": 500_000},
+        send_bytes=random.choice((4 << 20, 4 << 20, 2000)),
     )  # fmt: skip
 
 
@@ -465,7 +481,25 @@ def choke_plan(random: Random) -> Plan:
     return replace(
         eager_plan(random), lossy=False, redirect=2, eager=1.0, seated=1.0, slow_readers=0.0, readers=0, clients=10,
         pipeline=2, arrival_us=150_000, long_keys=0.4, value_bytes=0, value_bytes_max=16 << 20,
-        write_timeout_us=4_000_000, faults={"pause": 1_000_000, "relay": 1_000_000},
+        write_timeout_us=4_000_000, bandwidth=200_000_000, send_bytes=4 << 20,
+        faults={"pause": 1_000_000, "relay": 1_000_000},
+    )  # fmt: skip
+
+
+def malformed_plan(random: Random) -> Plan:
+    """Replicas send each other what no replica sends, amid all else."""
+    plan = draw_plan(random)
+    if plan.replicas == 1:
+        plan = relay_plan(random)
+    return replace(plan, faults={**plan.faults, "malformed": 50_000})
+
+
+def busy_plan(random: Random) -> Plan:
+    """As `eager_plan`, with more requests at once than one turn is for: many clients, and long pipelines."""
+    return replace(
+        eager_plan(random), work_max=random.choice((1000, 4000)), clients=6, pipeline=32, arrival_us=100_000,
+        value_bytes=random.choice((40, 6000)), segment_bytes=1 << 20, keys=4,
+        think_us=60_000, window=2, faults={"pause": 200_000, "stall": 200_000, "relay": 500_000},
     )  # fmt: skip
 
 
@@ -474,4 +508,6 @@ PLANS = {
     "boost": boost_plan, "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
     "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan,
     "clocks": clocks_plan, "crowd": crowd_plan, "eager": eager_plan, "bulk": bulk_plan, "choke": choke_plan,
+    "malformed": malformed_plan,
+    "busy": busy_plan,
 }  # fmt: skip

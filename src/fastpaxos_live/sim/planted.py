@@ -23,6 +23,9 @@ PLAN_OF = {
     "a longer span is granted before it is durable": "mixed",
 }
 
+# What those raise that no check finds before.
+RAISES = {"one promise is a majority": "IndexError"}
+
 AROUND = (
     Mutant(
         "promise before the disk write", "log_paxos",
@@ -33,7 +36,7 @@ AROUND = (
     Mutant(
         "answer a read after the lease ended in a pause", "replica",
         "        covered = reign_may_read(machines, self.now)\n",
-        "        covered = self._serving()\n",
+        "        covered = self.serving()\n",
         "relay",
     ),
     Mutant(
@@ -55,6 +58,12 @@ AROUND = (
         "relay",
     ),
     Mutant(
+        "begin a connection with what was left of the one before", "replica",
+        "        link.input.clear()\n        link.output.clear()\n",
+        "        link.input.clear()\n",
+        "relay",
+    ),
+    Mutant(
         "propose a batch twice", "replica",
         "        log.propose(value)\n",
         "        log.propose(value)\n        log.propose(value)\n",
@@ -68,8 +77,8 @@ AROUND = (
     ),
     Mutant(
         "say of an unknown outcome that nothing was done", "replica_replies",
-        "self._write(client, ERR_UNKNOWN[reason])",
-        "self._write(client, ERR_NOT_DONE[reason])",
+        "client.write(ERR_UNKNOWN[reason])",
+        "client.write(ERR_NOT_DONE[reason])",
         "relay",
     ),
     Mutant(
@@ -87,8 +96,8 @@ AROUND = (
     ),
     Mutant(
         "answer a read behind a write at once", "replica",
-        "        if client.batch is not None:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
-        "        if False:\n            if client.hooked_reads == HOOKED_READS_MAX:\n",
+        "        if client.batch is not None:\n            if client.batch is self.open:\n",
+        "        if False:\n            if client.batch is self.open:\n",
         "relay",
     ),
     # Disks that hang
@@ -136,12 +145,12 @@ AROUND = (
     ),
     Mutant(
         "count a clock for each time that a promise arrives", "log_paxos",
-        "self.walls[m.sender] = at_hand.wall", "self.walls[len(self.walls)] = at_hand.wall",
+        "self.walls[m.sender] = max(self.walls.get(m.sender, ahead), ahead)", "self.walls[len(self.walls)] = ahead",
         "crowd",
     ),
     # The log around the machines
     Mutant(
-        "count what was accepted below an entry as chosen on replay", "log_paxos",
+        "count what was accepted below an entry as chosen on replay", "log_replay",
         "(1 if frame.type == LEARN else SLOTS)", "1",
         "restart",
     ),
@@ -191,7 +200,16 @@ AROUND = (
     Mutant(
         "forward while own replies are outstanding", "replica",
         "        if client.pending:\n            return False\n        coming", "        coming",
-        "pieces",
+        "eager",
+    ),
+    Mutant(
+        "answer reads of a READONLY connection from the own state", "replica",
+        "        if self.serving():\n            if client.forwarded or client.outbox_count:\n",
+        "        if client.readonly and client.kind == READ and not (client.pending or client.forwarded):\n"
+        "            self.replies.read(client, self._shown_ms())\n"
+        "            self.touch(client)\n            return True\n"
+        "        if self.serving():\n            if client.forwarded or client.outbox_count:\n",
+        "eager",
     ),
     Mutant(
         "redirect a client to the replica it is at", "replica",
@@ -208,15 +226,49 @@ AROUND = (
         "self.store.expire(self.time_ms)", "self.store.expire(self.wall)",
         "relay",
     ),
+    Mutant(
+        "show what is due until the next write removes it", "replica",
+        "        self.store.expire(self.time_ms)\n", "        self.store.step()\n",
+        "relay",
+    ),
+    Mutant(
+        "count the time left by the wall clock", "replica",
+        "max(self.least_ms, min(self._clock_ms(), self.time_ms + SHOWN_AHEAD_MS))", "self.wall",
+        "clocks",
+    ),
+    # Work of the store
+    Mutant(
+        "grow the table at once", "db_store",
+        "self.moved += self._move(MOVED_SLOTS)", "self.moved += self._move(self._old)",
+        "swarm",
+    ),
+    # What one turn does
+    Mutant(
+        "go on with requests until there are none", "replica",
+        "return self.spent >= self.work_max", "return False",
+        "busy",
+    ),
+    Mutant(
+        "give a client as many requests as it has sent", "replica",
+        "            if self._busy():\n                client.delayed = True\n                self.queue(client)\n"
+        "                break\n", "",
+        "busy",
+    ),
+    Mutant(
+        "work for what is fed as if nothing had been fed before", "replica",
+        "        self.keeping.weigh(client)\n        if len(client.input)",
+        "        self.spent = 0\n        self.keeping.weigh(client)\n        if len(client.input)",
+        "busy",
+    ),
     # Replies, and the streams that carry them
     Mutant(
         "count replies that were dropped", "replica_client",
         "        self.output.clear()\n        self.replies = 0\n", "        self.output.clear()\n",
-        "eager",
+        "bulk",
     ),
     Mutant(
         "swallow what is said of the open batch", "replica_replies",
-        "            else:\n                self._write(client, reply)\n",
+        "            else:\n                client.write(reply)\n",
         "            else:\n                client.replies += 1\n",
         "eager",
     ),
@@ -243,8 +295,8 @@ AROUND = (
     ),
     Mutant(
         "go on after an unknown outcome", "replica_replies",
-        "            self._write(client, ERR_UNKNOWN[reason])\n        self.close(client, reason)\n",
-        "            self._write(client, ERR_UNKNOWN[reason])\n        client.forwarded = 0\n"
+        "            client.write(ERR_UNKNOWN[reason])\n        self.close(client, reason)\n",
+        "            client.write(ERR_UNKNOWN[reason])\n        client.forwarded = 0\n"
         "        self.replica.touch(client)\n",
         "eager",
     ),
@@ -263,8 +315,13 @@ AROUND = (
     Mutant(
         "say of what timed out in flight that it was not done", "replica_replies",
         "                    self.lose(client, LATE)\n",
-        "                    self._write(client, ERR_NOT_DONE[LATE])\n",
+        "                    client.write(ERR_NOT_DONE[LATE])\n",
         "eager",
+    ),
+    Mutant(
+        "take any value that a peer sends", "log_arrival",
+        "frame.instance > 0 and log.host.is_sound(frame.payload)", "frame.instance > 0",
+        "malformed",
     ),
     Mutant(
         "leave a client alone that has taken its replies", "replica",
@@ -275,6 +332,9 @@ AROUND = (
 )
 
 PLANTED = tuple(
-    Mutant(mutant.name, SPEC + mutant.file, mutant.old, mutant.new, PLAN_OF.get(mutant.name, "relay"))
+    Mutant(
+        mutant.name, SPEC + mutant.file, mutant.old, mutant.new,
+        PLAN_OF.get(mutant.name, "relay"), RAISES.get(mutant.name, ""),
+    )
     for mutant in mutants.MUTANTS
 ) + AROUND

@@ -92,7 +92,8 @@ class Request:
     answered: int = FOREVER  # FOREVER: the outcome is unknown
     failed: bool = False  # definitely not applied
     reply: object = None  # bytes, int, None, OK, or a list of those
-    place: int = field(default=0, repr=False)  # the checks' own: where in the log it is explained
+    place: int = field(default=0, repr=False)  # the checks' own: where in the log it is explained,
+    shown: int = field(default=0, repr=False)  # and the time (ms) by which it says how much is left, 0 if it does not
 
     def words(self) -> list[bytes]:
         """The request as it is sent."""
@@ -118,7 +119,8 @@ class Request:
         if not opcode:
             return b""
         values = self.values or (b"",) * len(self.keys)
-        arg = self.number if "n" in words else int(self.kind == Kind.INCR)
+        # What an APPEND says of how long a value may become is not in its words: replicas are set to it.
+        arg = self.number if "n" in words or self.kind == Kind.APPEND else int(self.kind == Kind.INCR)
         return o.op_encode(opcode, flags, arg, list(zip(self.keys, values, strict=True)))
 
     def misfit(self, reply: object) -> bool:

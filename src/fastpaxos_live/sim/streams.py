@@ -42,10 +42,10 @@ class Streams:
                 raise Violation(f"replica {node.id} sends {length} bytes of replies to {peer} in one frame")
 
     def unknown(self, link: "Link", request: "Request") -> None:
-        """The outcome of this request was called unknown: then somebody got it who may have done it, or the connection
-        to him broke before it left.
+        """The outcome of this request was called unknown: then somebody got it who may have done it, or it waited for
+        room in a connection to him, which the replica can't tell from being on its way.
         """
-        if link.cut:
+        if link.unsent:
             return
         if link.forwarded <= link.successes and link.node.served_at < link.opened_at:
             raise Violation(f"{request} never left replica {link.node.id}, which calls its outcome unknown")

@@ -11,7 +11,9 @@ place. A history of requests is explained by places for all of them, such that
 * whoever is asked after another was answered comes behind it; the order of a connection binds, too;
 * somebody had applied a place when it was answered, and nobody a write's when it was asked;
 * keys vanish exactly at their deadlines in the log's own time, and that time keeps to the true one as well as the
-  clocks of the cell allow: no key goes early, and none is shown late.
+  clocks of the cell allow: no key goes early, and none is shown late;
+* what is left of a key is counted by a time that is not below the log's at that place, that the clocks allow, and that
+  is not below the time of any such answer that was given before it was asked, by whatever master.
 
 One pass finds such places if there are any. Requests are taken as they were asked, each at the least place that fits:
 all that is asked of a place by other requests are lower bounds, so a higher one would help nobody. Writes have fixed
@@ -19,12 +21,13 @@ places; those that can't be told apart (PERSIST of one key, say) take the least 
 counted at the end.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..reference.db_ops import op_decode
+from ..reference.limits import SHOWN_AHEAD_MS
 from ..reference.log_frame import ACCEPT, HEADER_BYTES, LEARN, value_header
 from .model import Entry, Model
 from .requests import FOREVER, Kind, Request
@@ -162,6 +165,8 @@ class Witness:
         self.clocks = clocks
         self.operations = [request.operation() for request in self.history]
         self.asked = Counter(operation for operation in self.operations if operation)
+        self.shown = 0  # what is left is counted by no earlier time (ms) in the answer under way
+        self.back = 0  # by so much (ms) it is
 
     def run(self) -> str | None:
         """None when everything is explained, else what is not."""
@@ -178,18 +183,20 @@ class Witness:
     def _explain(self) -> str | None:
         answers = sorted((r for r in self.history if r.answered < FOREVER), key=lambda r: r.answered)
         answers.append(Request(Kind.GET, (), asked=FOREVER))
-        index = floor = 0
-        on_connection: dict[int, int] = {}
+        index = floor = shown = 0
+        on_connection: dict[int, tuple[int, int]] = {}
         for request, operation in zip(self.history, self.operations, strict=True):
             while answers[index].answered < request.asked:
                 floor = max(floor, answers[index].place)
+                shown = max(shown, answers[index].shown)
                 index += 1
-            least = max(floor, on_connection.get(request.connection, 0))
+            before, told = on_connection.get(request.connection, (0, 0))
+            least, self.shown = max(floor, before), max(shown, told)
             request.place = least
             problem = self._write(request, operation, least) if operation else self._read(request, least)
             if problem:
                 return f"{request}: {problem}"
-            on_connection[request.connection] = request.place
+            on_connection[request.connection] = request.place, max(self.shown, request.shown)
         return None
 
     # --- writes
@@ -234,7 +241,8 @@ class Witness:
             return None
         log = self.log
         place, last = least, log.last_place(request.answered)
-        late = 0
+        late = self.back = 0
+        found: list[tuple[int, int]] = []  # places that fit, and the times that are shown there
         while place <= last:
             changes = NEVER
             entries = []
@@ -243,18 +251,25 @@ class Witness:
                 entries.append(entry)
                 changes = min(changes, change)
             if request.kind == Kind.PTTL:
-                place = self._time_left(entries[0], request.reply, place)
-                fits = place < changes and place <= last
+                fits = self._time_left(entries[0], request, place, min(changes - 1, last))
             else:
                 fits = shown(request.kind, entries) == request.reply
             if fits:
                 late = self._late_ms(request, entries)
                 if late <= 0:
-                    request.place = place
-                    return None
+                    found.append((place, request.shown))
+                    if not request.shown:
+                        break
             place = changes
+        if found:
+            # Which deadline it counted to can't be told: the least place and the least time bind what follows.
+            request.place = found[0][0]
+            request.shown = min(time for _, time in found)
+            return None
         if late > 0:
             return f"a key is shown {late} ms longer than the clocks allow"
+        if self.back > 0:
+            return f"the time by which it counts is {self.back} ms before one that was shown"
         entries = [log.seen(key, least)[0] for key in request.keys]
         return f"never so between place {least}, where it is {shown(request.kind, entries)!r:.200}, and {last}"
 
@@ -262,18 +277,29 @@ class Witness:
         deadlines = [entry[1] for entry in entries if entry and entry[1]]
         return self.clocks.earliest_ms(request.asked - self.clocks.late_us) - min(deadlines) if deadlines else 0
 
-    def _time_left(self, entry: Entry | None, reply: object, place: int) -> int:
-        # The first place from `place` on at which such a key has that time left.
+    def _time_left(self, entry: Entry | None, request: Request, place: int, until: int) -> bool:
+        # May that time be left from this place on, up to the other one?
+        reply, clocks = request.reply, self.clocks
+        request.shown = 0
         if entry is None or not entry[1]:
-            return place if reply == (-2 if entry is None else -1) else NEVER
-        if not isinstance(reply, int):
-            return NEVER
-        time = entry[1] - reply
-        log = self.log
-        first = bisect_left(log.times, time)
-        after = bisect_right(log.times, time)
-        place = max(place, log.starts[first]) if first < after else NEVER
-        return place if after == len(log.times) or place < log.starts[after] else NEVER
+            return reply == (-2 if entry is None else -1)
+        if not isinstance(reply, int) or reply < 0:
+            return False
+        in_force = self.log.times[self.log.instance(place)]
+        shown = entry[1] - reply
+        latest = min(clocks.latest_ms(request.answered), self.log.times[self.log.instance(until)])
+        if shown > latest + SHOWN_AHEAD_MS:
+            return False
+        if reply:  # else it is that time, or any later one
+            if shown < self.shown:
+                self.back = self.shown - shown
+                return False
+            # By the clock, but for a master that can log no time: its disk is full.
+            earliest = min(clocks.earliest_ms(request.asked - clocks.late_us), in_force + SHOWN_AHEAD_MS)
+            if shown < max(in_force, earliest):
+                return False
+        request.shown = shown
+        return True
 
     # --- all of them
     def _count(self) -> str | None:

@@ -13,6 +13,7 @@ from .language import __all__ as words
 from .types import Typer
 
 KINDS = {"message": "message", "event": "event", "record": "record", "effect": "effect"}
+DEPTH_MAX = 100  # levels of the syntax tree; all that walks over it may recurse
 COMMENT = re.compile(r"#\s*(.*)$")
 WORDS = {*words, "max", "min"}
 # Of generated code: locals of its functions, and what C, Cython or Python don't allow as a name.
@@ -41,6 +42,13 @@ def parse(files: list[Path], read: Callable[[Path], str] = Path.read_text) -> Un
     return unit
 
 
+def _depth(tree: ast.AST) -> int:
+    level, depth = [tree], 0
+    while level:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return depth
+
+
 class _Parser:
     def __init__(self, unit: Unit, read: Callable[[Path], str]) -> None:
         self.unit = unit
@@ -63,9 +71,13 @@ class _Parser:
         try:
             text = self.read(path)
             tree = ast.parse(text, str(path))
+            if _depth(tree) > DEPTH_MAX:
+                raise SpecError(f"{path}:1: nested more than {DEPTH_MAX} levels deep")
             compile(tree, str(path), "exec")  # what only shows there, like two parameters of one name
         except OSError as error:
             raise SpecError(f"{path}:1: can't be read: {error.strerror}") from None
+        except (RecursionError, MemoryError):
+            raise SpecError(f"{path}:1: no Python syntax: nested too deeply") from None
         except (SyntaxError, ValueError) as error:
             raise SpecError(f"{path}:{getattr(error, 'lineno', 1) or 1}: no Python syntax: {error}") from None
         self.unit.files.append(path)

@@ -6,7 +6,8 @@ from .disk import KINDS as DISK
 from .network import KINDS as NETWORK
 from .occasion import Fault
 from .operator import KINDS as OPERATOR
+from .peer import KINDS as PEER
 from .process import KINDS as PROCESS
 
-KINDS: dict[str, Fault] = {fault.__name__: fault for fault in PROCESS + NETWORK + OPERATOR + AIMED + DISK}
+KINDS: dict[str, Fault] = {fault.__name__: fault for fault in PROCESS + NETWORK + OPERATOR + AIMED + DISK + PEER}
 DAMAGE = tuple(fault.__name__ for fault in DAMAGING)

@@ -45,6 +45,12 @@ def _strike(o: Occasion, node: "Node") -> None:
         o.restart_later(node)
 
 
+def _harm(o: Occasion, node: "Node", name: str) -> None:
+    node.damage = o.name
+    if name == "meta.json" and node.core is not None:
+        node.sure = False  # a process that runs may write it again, whole
+
+
 def _untroubled(o: Occasion) -> "Node | None":
     node = o.target()
     return node if node.disk.trouble is None and not node.refused else None
@@ -58,8 +64,9 @@ def _count_unhandled(o: Occasion, name: str) -> None:
 # --- power
 def _cut_power(o: Occasion, node: "Node") -> None:
     node.power_off()
-    if o.world.plan.fsync != "always" and not node.damage:
-        node.damage = o.name  # it may have forgotten something, and knows it by the kernel's boot id
+    if o.world.plan.fsync != "always" and node.boots and not node.damage:
+        node.damage = o.name  # it may have forgotten something, and knows it by the kernel's boot id ...
+        node.sure = node.starts > 0  # ... if its disk has one
     o.restart_later(node)
 
 
@@ -110,7 +117,7 @@ def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
     data = node.disk.files[name].data
     data[at] ^= 1 << bit
     if harms:
-        node.damage = o.name
+        _harm(o, node, name)
     return f"replica {node.id}, bit {bit} of byte {at} of {name}, {'' if harms else 'un'}used"
 
 
@@ -122,8 +129,9 @@ def lost_file(o: Occasion) -> str | None:
     node, name = found
     _strike(o, node)
     number = file_number(name)
-    node.damage = o.name
-    node.sure = not number or number * o.world.plan.segment_bytes < node.durable  # else it may be made again
+    _harm(o, node, name)
+    if number and number * o.world.plan.segment_bytes >= node.durable:
+        node.sure = False  # it may be made again
     node.disk.lose([name])
     return f"replica {node.id}, {name}"
 
@@ -135,7 +143,7 @@ def emptied_file(o: Occasion) -> str | None:
         return None
     node, name = found
     _strike(o, node)
-    node.damage = o.name
+    _harm(o, node, name)
     node.disk.files[name].damage(b"")
     return f"replica {node.id}, {name}"
 
@@ -155,7 +163,7 @@ def emptied_dir(o: Occasion) -> str | None:
     if node is None:
         return None
     _strike(o, node)
-    node.damage = o.name
+    _harm(o, node, "" if node.durable else "meta.json")
     node.disk.lose(node.disk.names())
     return f"replica {node.id}"
 

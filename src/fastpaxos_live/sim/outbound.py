@@ -1,0 +1,65 @@
+"""What a replica has for the others: what leaves, and what waits because a connection is full."""
+
+from typing import TYPE_CHECKING
+
+from . import trace as t
+from .trace import Fields, frames_of
+
+if TYPE_CHECKING:
+    from .network import Connection
+    from .node import Node
+
+
+class Outbound:
+    """Of one life of a node."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._waits: dict[tuple[int, int], int] = {}
+        """Connections that are full, and the highest number that the replica had answered when they were."""
+
+    def drain(self, boot: int) -> list[tuple["Connection", bytes]]:
+        """At the end of a turn, at `boot` of the own clock: what leaves, by connection."""
+        told = self._node.world.check.views[self._node.id].told
+        keys = []
+        for key in self._node.core.drain_peers():
+            conn = self._node.peers.get(key)
+            if conn is not None and conn.takes(key[0]):
+                keys.append(key)
+            elif conn is not None:
+                self._waits.setdefault(key, told)
+        return self._take(keys, boot)
+
+    def ends(self) -> list[tuple["Connection", bytes]]:
+        """A client's connection ends. What waits counts as sent, as the replica can't tell: it leaves, room or not."""
+        keys = [key for key in self._node.core.drain_peers() if key[1] and key in self._node.peers]
+        return self._take(keys, self._node.boot_us())
+
+    def _take(self, keys: list[tuple[int, int]], boot: int) -> list[tuple["Connection", bytes]]:
+        node, world = self._node, self._node.world
+        taken = []
+        sent: list[Fields] = []
+        late: list[tuple[int, list[Fields]]] = []
+        for key in keys:
+            data = node.core.drain_peer(*key)
+            node.note(world.now, node.id, t.TO_PEER, key[0], key[1], data)
+            frames = [fields for _, _, fields in frames_of(data)]
+            if key[1]:
+                world.streams.sent(node, key[0], frames)
+            if key in self._waits:
+                late.append((self._waits.pop(key), frames))
+            else:
+                sent += frames
+            taken.append((node.peers[key], data))
+        if sent:
+            world.check.sent(node.id, sent, boot)
+        for before, frames in late:
+            world.check.sent(node.id, frames, boot, before)
+        return taken
+
+    def breaks(self, peer: int, channel: int) -> None:
+        """A connection is gone: what waits for it will not leave."""
+        self._waits.pop((peer, channel), None)
+        if channel and (peer, 1) in self._node.core.drain_peers():
+            for link in self._node.links.values():
+                link.unsent = True
