@@ -73,6 +73,8 @@ class Cell:
         self.groups: dict[int, list[tuple[int, bytes]]] = {me: [] for me in self.ids}  # written, by replica
         self.unfinished: dict[int, tuple[int, bytes]] = {}
         self.spans = dict.fromkeys(self.ids, 0)  # what each has durable of how long grants may last
+        self.spoiled: set[int] = set()  # whose logs are not as they were written
+        self.damaged: dict[int, int] = {}  # the instance that a replica missed in its last read, or 0
         self.replies = dict.fromkeys(self.ids, b"")
         self.told: set[tuple[int, int]] = set()  # (replica, client): drained, or to be read again
         self.deaf: set[int] = set()  # replicas whose clients take nothing
@@ -102,6 +104,12 @@ class Cell:
     def log(self, me: int) -> bytes:
         return b"".join(group for _, group in self.groups[me])
 
+    def spoil(self, me: int, old: bytes, new: bytes) -> None:
+        """Changes something on a disk; both have the same length."""
+        assert old in self.log(me)
+        self.groups[me] = [(position, data.replace(old, new)) for position, data in self.groups[me]]
+        self.spoiled.add(me)
+
     def stop(self, me: int) -> None:
         """As a kill would: what was not finished on disk, and all that was in memory, is gone."""
         del self.replicas[me]
@@ -130,7 +138,9 @@ class Cell:
                 self.spans[me] = span
                 replica.span_kept(span)
             for position, length in replica.drain_reads():
-                replica.read_done(position, self.log(me)[position : position + length])
+                damaged = replica.read_done(position, self.log(me)[position : position + length])
+                assert not damaged or me in self.spoiled
+                self.damaged[me] = damaged
         for me in list(self.replicas):
             self.carry(me)
 

@@ -132,8 +132,9 @@ class Replica(Protocol):
         """For want of room the log should not grow behind this position: what can be refused is refused before, and
         what must be written in any case may go on a little. 0: there is room."""
 
-    def read_done(self, position: int, data: bytes) -> None:
-        """Answer to one of `drain_reads`, in order; empty `data` when the read failed."""
+    def read_done(self, position: int, data: bytes) -> int:
+        """Answer to one of `drain_reads`, in order; empty `data` when the read failed. Returns an instance that is not
+        there as it was written, or 0: the replica has lost what it promised to keep (PML 5.1), and must end."""
 
     def span_wanted(self) -> int:
         """How long grants may last (us), to be made durable as the `silence_us` of the next start; 0: nothing to do.

@@ -55,4 +55,4 @@ cdef size_t core_disk_output(Core *core, uint64_t *position, const char **data, 
 cdef void core_durable(Core *core, uint64_t position) noexcept nogil
 cdef void core_limit_log(Core *core, uint64_t position) noexcept nogil
 cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexcept nogil
-cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil
+cdef uint64_t core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil

@@ -473,6 +473,16 @@ def test_a_promise_to_the_master_that_relies_on_it():
     cell.sent(1, [frame(PROMISE, number)], boot_us=20)
 
 
+def test_a_replica_that_misses_its_log_ends():
+    written = frame_encode(7, ACCEPT, 1, 1, number=1 << 24, instance=3, payload=b"value")
+    cell = CellCheck(3)
+    cell.handed_on(1, 7, 100, written + b"and others")
+    with pytest.raises(Violation, match="replica 1 goes on, and its log at 100 is not as it wrote it"):
+        cell.handed_on(1, 7, 100, written[:-1] + b"E")
+    with pytest.raises(Violation, match="replica 1 goes on"):
+        cell.handed_on(1, 7, 100, bytes(len(written)))
+
+
 def promise(cell, replica, number, mark, shown=()):
     cell.durable(replica, group(number, (PROMISED, number, 0, 0)))
     entries = [frame(ENTRY, number, instance, mark, extra=accepted) for instance, accepted in shown]

@@ -1,6 +1,9 @@
-"""Catch-up asks who can help: a replica that is asked in vain is not asked again at once, and then another one is."""
+"""Catch-up asks who can help: a replica that is asked in vain is not asked again at once, and then another one is. Who
+finds that it can't help any more, because its log is not as it wrote it, says so.
+"""
 
 import pytest
+from tests.hand import Cell
 
 from fastpaxos_live._api import Config
 from fastpaxos_live._select import load_core
@@ -80,3 +83,33 @@ def test_the_wait_for_an_answer_doubles_with_each_round(behind: Behind) -> None:
     asked = [peer for _ in range(200) for peer in behind.beat()]
     behind.hears(asked[-1], FETCHED, instance=1, mark=7)
     assert behind.beat() != []  # who answers is not waited for
+
+
+@pytest.mark.parametrize("core", ["cython", "python"])
+def test_an_instance_that_is_damaged_is_told_and_not_sent_on(core: str) -> None:
+    cell = Cell(core).start()
+    master = cell.master()
+    cell.settle()
+    behind = cell.others(master)[0]
+    cell.isolate(behind)
+    for key in (b"before", b"damaged", b"behind"):
+        assert cell.ask(master, b"SET " + key + b" " + key) == b"+OK\r\n"
+    cell.spoil(master, b"damaged", b"Damaged")
+    cell.cut.clear()
+    cell.until(lambda: cell.damaged.get(master))
+    cell.until(lambda: cell.get(behind, b"damaged"))  # from the third one
+    assert cell.get(behind, b"damaged") == b"damaged"
+
+
+@pytest.mark.parametrize("core", ["cython", "python"])
+def test_a_read_that_fails_is_no_damage(core: str) -> None:
+    """There may have been no memory; it is asked for again."""
+    cell = Cell(core).start()
+    master = cell.master()
+    assert cell.ask(master, b"SET key value") == b"+OK\r\n"
+    behind = cell.others(master)[0]
+    cell.stop(behind)
+    cell.groups[behind].clear()
+    cell.feed(master, 3 if behind == 2 else 2, 1, frame_encode(77, FETCH, cell.others(master)[1], 1, instance=1))
+    ((position, _),) = cell.replicas[master].drain_reads()
+    assert cell.replicas[master].read_done(position, b"") == 0

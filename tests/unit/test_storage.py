@@ -94,6 +94,29 @@ def test_the_next_file_is_there_before_a_byte_is_written(storage, monkeypatch):
     assert storage.read(0, SEGMENT) == bytes(SEGMENT)
 
 
+def test_what_the_disk_cannot_read_is_lost(storage, monkeypatch):
+    """Memory may be there again soon; what a disk has given up is not (PML 5.1)."""
+
+    def fails(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "pread", fails)
+    error = errno.ENOMEM
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        storage.read(0, 64)
+    error = errno.EIO
+    with pytest.raises(StorageError, match=r"^lost state: \S+/log.00000000 can't be read: Input/output error$"):
+        storage.read(0, 64)
+
+
+def test_what_a_shorter_file_had_is_lost(storage, tmp_path):
+    end = SEGMENT_HEADER_BYTES + 100
+    os.truncate(tmp_path / "log.00000000", end)
+    assert storage.read(0, 100) == bytes(100)
+    with pytest.raises(StorageError, match=rf"^lost state: \S+/log.00000000 ends at byte {end}$"):
+        storage.read(0, 101)
+
+
 class Fails:
     """Makes operations of files fail: `operations` has an error for each name, `passes` says how many go well."""
 

@@ -43,3 +43,4 @@ class Plan(StrEnum):
     CHOKE = "choke"
     MALFORMED = "malformed"
     BUSY = "busy"
+    ROTTEN = "rotten"

@@ -62,14 +62,14 @@ cdef void log_fetched(Log *log, uint32_t peer, uint64_t after) noexcept nogil:
     log_send(log, peer, 1, &h, NULL, 0)
 
 
-cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t size) noexcept nogil:
-    # Sends on the chosen entries that lie in the bytes read.
+cdef uint64_t log_read_done(Log *log, uint64_t position, const char *data, size_t size) noexcept nogil:
+    # Sends on the chosen entries that lie in the bytes read. Returns one that is not there as it was written, or 0.
     cdef Wanted want
     cdef Place *place
     cdef Head h, out
     cdef uint64_t instance, at
     if not buf_size(&log.serving):
-        return
+        return 0
     memcpy(&want, log.serving.data + log.serving.start, sizeof(Wanted))
     buf_take(&log.serving, sizeof(Wanted))
     instance = want.instance
@@ -80,13 +80,14 @@ cdef void log_read_done(Log *log, uint64_t position, const char *data, size_t si
         at = place.position - position
         memcpy(&h, data + at, HEADER_BYTES)
         if not flog_frame_valid(log.seed, data + at, place.length) or h.instance != instance:
-            break   # own bytes went bad: somebody else has to help
+            return instance
         out = log_head(log, LEARN, h.number)
         out.instance = instance
         if not log_send(log, want.peer, 1, &out, data + at + HEADER_BYTES, place.length - HEADER_BYTES):
             break
         instance += 1
     log_fetched(log, want.peer, instance)
+    return 0
 
 
 cdef void log_on_learn(Log *log, uint32_t peer, const Head *h, const char *data) noexcept nogil:

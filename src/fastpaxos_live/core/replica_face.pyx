@@ -55,8 +55,8 @@ cdef bint core_read_next(Core *core, uint64_t *position, uint32_t *length) noexc
     return True
 
 
-cdef void core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil:
-    log_read_done(&core.log, position, data, size)
+cdef uint64_t core_read_done(Core *core, uint64_t position, const char *data, size_t size) noexcept nogil:
+    return log_read_done(&core.log, position, data, size)
 
 
 cdef str resp_command_name(uint16_t command):
@@ -324,7 +324,7 @@ cdef class Replica:
         core_limit_log(&self.core, position)
 
     def read_done(self, uint64_t position, bytes data):
-        core_read_done(&self.core, position, <const char *>data, len(data))
+        return core_read_done(&self.core, position, <const char *>data, len(data))
 
     def status(self) -> dict:
         cdef Machines *machines = &self.core.log.machines

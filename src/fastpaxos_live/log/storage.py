@@ -14,7 +14,7 @@ Appending (`write`, `sync`) and reading (`read`) may run in two threads; each of
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from errno import EDQUOT, EMFILE, ENFILE, ENOSPC
+from errno import EDQUOT, EIO, EMFILE, ENFILE, ENOSPC
 
 from .datadir import UNFINISHED
 from .files import Directory, File
@@ -22,6 +22,7 @@ from .recovery import Recovery
 from .segments import (
     SEGMENT_HEADER_BYTES,
     BadSegment,
+    Piece,
     SegmentHeader,
     check_header,
     encode_header,
@@ -37,6 +38,11 @@ SLICE_BYTES = 1 << 20  # synced at a time where much is written, so that no othe
 
 class StorageError(Exception):
     """The log's files are not as they should be; the text is one line."""
+
+
+def log_damaged(instance: int) -> StorageError:
+    """What ends a replica that finds an instance not as it wrote it (PML 5.1)."""
+    return StorageError(f"log corrupt: instance {instance} is damaged")
 
 
 class SyncFailed(OSError):
@@ -104,16 +110,21 @@ class Storage:
         return len(numbers)
 
     def read(self, position: int, size: int) -> bytes:
-        """Exactly these bytes of the log. Raises OSError, also when there are fewer, and StorageError where one of its
-        files is no more: nobody can rely on what this replica says then.
+        """Exactly these bytes of the log. Raises OSError, which may pass, and StorageError where one of its files is no
+        more, is shorter or can't be read by the disk: nobody can rely on what this replica says then.
         """
-        parts = []
-        for piece in pieces(position, size, self.segment_bytes):
+        return b"".join(self._read(piece) for piece in pieces(position, size, self.segment_bytes))
+
+    def _read(self, piece: Piece) -> bytes:
+        try:
             data = self._file_to_read(piece.number).pread(piece.size, piece.offset)
-            if len(data) != piece.size:
-                raise OSError(f"short read of {file_name(piece.number)} at {piece.offset}")
-            parts.append(data)
-        return b"".join(parts)
+        except OSError as error:
+            if error.errno == EIO:  # the kernel and the disk have tried it again
+                raise StorageError(f"lost state: {self._path(piece.number)} can't be read: {error.strerror}") from None
+            raise
+        if len(data) != piece.size:
+            raise StorageError(f"lost state: {self._path(piece.number)} ends at byte {piece.offset + len(data)}")
+        return data
 
     def _file_to_read(self, number: int) -> File:
         if self._reading is None or self._reading[0] != number:

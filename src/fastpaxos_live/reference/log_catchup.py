@@ -66,10 +66,10 @@ class CatchUp:
     def _fetched(self, peer: int, after: int) -> None:
         self.log.send(peer, 1, self.log.frame(FETCHED, instance=after, mark=self.log.acceptor.chosen))
 
-    def read_done(self, position: int, data: bytes) -> None:
-        """Sends on the chosen entries that lie in the bytes read."""
+    def read_done(self, position: int, data: bytes) -> int:
+        """Sends on the chosen entries that lie in the bytes read. Returns one that is not as it was written, or 0."""
         if not self.serving:
-            return
+            return 0
         peer, instance = self.serving.popleft()
         while instance <= self.log.applied:
             start, length = self.log.index[instance - 1]
@@ -79,14 +79,15 @@ class CatchUp:
             try:
                 frame = frame_decode(self.log.seed, data, at, length)
             except BadFrame:
-                break  # own bytes went bad: somebody else has to help
+                return instance
             if frame.instance != instance:
-                break
+                return instance
             learn = self.log.frame(LEARN, number=frame.number, instance=instance, payload=frame.payload)
             if not self.log.send(peer, 1, learn):
                 break
             instance += 1
         self._fetched(peer, instance)
+        return 0
 
     def on_learn(self, peer: int, frame: Frame, data: bytes) -> None:
         """Takes a chosen entry if the disk keeps up, and has room."""

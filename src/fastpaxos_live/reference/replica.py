@@ -727,8 +727,8 @@ class Replica:
         self.log.catchup.reads.clear()
         return reads
 
-    def read_done(self, position: int, data: bytes) -> None:
-        self.log.catchup.read_done(position, data)
+    def read_done(self, position: int, data: bytes) -> int:
+        return self.log.catchup.read_done(position, data)
 
     # --- looking
     def status(self) -> dict:

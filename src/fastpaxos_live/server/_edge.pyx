@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from .._core cimport *
 from ..log.segments import encode_header, reserve_bytes
-from ..log.storage import StorageError
+from ..log.storage import StorageError, log_damaged
 from .edges import GONE_S, LINGER_S, EdgeFailed, SpanKeeper, report
 
 include "../core/xxh64.pyx"
@@ -402,8 +402,11 @@ cdef class Edge:
             except (OSError, RuntimeError):  # the latter for want of a thread
                 data = b""
         if not self.halted:
-            core_read_done(self.core, position, <const char *><bytes>data, len(data))
-            self._schedule()
+            damaged = core_read_done(self.core, position, <const char *><bytes>data, len(data))
+            if damaged:
+                self._fail(str(log_damaged(damaged)))
+            else:
+                self._schedule()
 
     cdef void _answer_calls(self) noexcept:
         try:

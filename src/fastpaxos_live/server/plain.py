@@ -19,7 +19,7 @@ from typing import Any
 
 from .._api import Replica
 from ..log.handshake import CHANNELS
-from ..log.storage import NoRoom, Storage, StorageError
+from ..log.storage import NoRoom, Storage, StorageError, log_damaged
 from .config import FsyncPolicy
 from .edges import GONE_S, LINGER_S, RETRY_S, EdgeFailed, Hooks, SpanKeeper, boot_us, report, wall_ms
 from .sockets import error_text
@@ -488,7 +488,8 @@ class Disk:
     def _read_done(self, position: int, data: bytes) -> None:
         if not self.edge.halted:
             self.edge.touch()
-            self.edge.replica.read_done(position, data)
+            if damaged := self.edge.replica.read_done(position, data):
+                self.edge.fail(str(log_damaged(damaged)))
 
     def _run(
         self, executor: ThreadPoolExecutor, work: Callable[[], Any], then: Callable[[Any], None],

@@ -13,13 +13,27 @@
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
  9. However many keys there are, no value makes the database do more than so much beside its operations.
+10. Who is shown that its log is not as it wrote it ends.
 """
 
 from collections.abc import Callable
 from struct import Struct
 
 from ..reference.limits import MOVED_SLOTS, REMOVED_KEYS, REMOVED_KEYS_EACH, SWEPT_SLOTS
-from ..reference.log_frame import ACCEPT, ACK, BEAT, ECHO, ENTRY, HEADER_BYTES, LEARN, PROMISE, PROPOSE
+from ..reference.log_frame import (
+    ACCEPT,
+    ACK,
+    BEAT,
+    ECHO,
+    ENTRY,
+    HEADER_BYTES,
+    LEARN,
+    PROMISE,
+    PROPOSE,
+    BadFrame,
+    frame_decode,
+    frame_length,
+)
 from .chosen import Chosen, Violation
 from .trace import Fields, frames_of, number_text
 
@@ -320,6 +334,13 @@ class CellCheck:
                     value = frames[start + HEADER_BYTES : start + HEADER_BYTES + 8]
                     self._logged(replica, fields, int.from_bytes(value, "little"))
             at += length
+
+    def handed_on(self, replica: int, cell_id: int, position: int, data: bytes) -> None:
+        """A replica goes on after it was given this part of its log, which begins with the frame that it asked for."""
+        try:
+            frame_decode(cell_id, data, 0, frame_length(cell_id, data, 0))
+        except BadFrame:
+            raise Violation(f"replica {replica} goes on, and its log at {position} is not as it wrote it") from None
 
     def _logged(self, replica: int, fields: Fields, checksum: int) -> None:
         view, number, instance = self.views[replica], fields[5], fields[6]

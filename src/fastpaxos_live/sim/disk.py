@@ -7,7 +7,7 @@ later sync writes it, and it is lost with the power unless somebody writes it ag
 """
 
 from collections.abc import Callable, Mapping
-from errno import ENOENT
+from errno import EIO, ENOENT
 from random import Random
 
 from .chosen import Violation
@@ -26,12 +26,13 @@ class Died(Exception):
 class SimFile:
     """A file, open or not. Whoever removes a file must not use it any more: another one may have its name by then."""
 
-    __slots__ = ("data", "removed", "_dirty", "_disk", "_lost", "_size")
+    __slots__ = ("data", "removed", "unreadable", "_dirty", "_disk", "_lost", "_size")
 
     def __init__(self, disk: "Disk") -> None:
         self._disk = disk
         self.data = bytearray()  # what a read returns
         self.removed = ""  # by its own process: the name that it had
+        self.unreadable = -1  # a byte that the disk can't read
         self._size = 0  # on the disk
         self._dirty: list[tuple[int, bytes, int]] = []  # writes not synced: offset, what was there, end
         self._lost: dict[int, bytes] = {}  # sectors that a failed sync did not write, as they are on the disk
@@ -40,6 +41,8 @@ class SimFile:
         """See `File`."""
         self._is_there()
         self._disk.meet("read")
+        if offset <= self.unreadable < offset + size:
+            raise OSError(EIO, "Input/output error")
         return bytes(self.data[offset : offset + size])
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:

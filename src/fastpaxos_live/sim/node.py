@@ -13,7 +13,7 @@ from .._api import COMPLAINTS, CROWDED, UNTAKEN, Config
 from ..log.datadir import DataDir, Identity, open_data_dir
 from ..log.recovery import Recovery
 from ..log.startup import REFUSALS, start_up
-from ..log.storage import NoRoom, StorageError
+from ..log.storage import NoRoom, StorageError, log_damaged
 from . import trace as t
 from .check import Violation
 from .disk import Died, Disk
@@ -81,7 +81,7 @@ class Node:
 
     def _reset(self) -> None:
         self.inbox: list[tuple] = []
-        self.received: list[tuple] = []  # of the turn under way, not fed yet
+        self.received: list[tuple] = []  # of the turn under way
         self.peers: dict[tuple[int, int], Connection] = {}
         self.links: dict[int, Link] = {}
         self.stopped: dict[int, list[bytes]] = {}  # client id -> what arrives while the replica refuses it
@@ -93,6 +93,7 @@ class Node:
         self.wake_at = 0
         self.last_wake = 0
         self.read_at = 0  # reads are answered in order
+        self.before_read: Callable[[int], None] | None = None  # something happens to what it reads next
         self.spins = 0
         self.effort = Effort(self.id, self.world.plan.work_max)
 
@@ -332,8 +333,8 @@ class Node:
         self.serving = False
         self.dying = None
         world.check.ended(self.id)
-        links = list(self.links.values())
-        links += [item[1] for item in self.received + self.inbox if item[0] == "open_client"]
+        links = dict.fromkeys(self.links.values())
+        links |= dict.fromkeys(item[1] for item in self.received + self.inbox if item[0] == "open_client")
         self._reset()
         world.network.stop(self.id)
         for link in links:
@@ -406,16 +407,14 @@ class Node:
         # The clock is taken when everything of peers and disk that will be fed has been received.
         boot, wall = self.boot_us(), self.wall_ms()
         self.core.clock(boot, wall)
-        received, self.inbox = self.inbox, []
+        self.received, self.inbox = self.inbox, []
         if self.stall is None:
-            if not received:  # else what it is fed tells of the turn
+            if not self.received:  # else what it is fed tells of the turn
                 self.note(world.now, self.id, t.TURN, boot)
-            for item in received:
-                HANDLERS[item[0]](self, *item[1:])
+            self._feed_received()
             self._end(boot, wall)
             return
         world.trace.event(world.now, self.id, t.CLOCK, boot, wall)
-        self.received = received
         (time, before), self.stall = self.stall, None
         self.stalled_until = world.now + time
         if before == "turn":
@@ -434,12 +433,16 @@ class Node:
         self._end(self.boot_us(), self.wall_ms())
 
     def _feed_received(self) -> None:
-        received, self.received = self.received, []
-        for item in received:
+        for item in self.received:
             HANDLERS[item[0]](self, *item[1:])
+            if self.core is None:
+                return  # it found its log damaged
+        self.received = []
 
     def _end(self, boot: int, wall: int) -> None:
         world, core = self.world, self.core
+        if core is None:
+            return
         self.in_turn = False
         core.turn(boot, wall)
         self._after_turn()
@@ -576,7 +579,10 @@ class Node:
 
     def _on_read_done(self, position: int, data: bytes) -> None:
         self._event(t.READ_DONE, position, len(data))
-        self.core.read_done(position, data)
+        if damaged := self.core.read_done(position, data):
+            self._miss(log_damaged(damaged))
+        elif data:
+            self.world.check.handed_on(self.id, self.world.cell_id, position, data)
 
     # --- what comes out
     def _drain(self, boot: int) -> bool:
@@ -758,14 +764,23 @@ class Node:
 
     def _pread(self, position: int, length: int) -> bytes:
         data: bytes
+        if self.before_read is not None:
+            self.before_read(position)
+            self.before_read = None
         try:
             data = self.storage.read(position, length)
         except StorageError as error:
-            self.fail(error)
+            self._miss(error)
             return b""
         except OSError:
             return b""
         return data
+
+    def _miss(self, error: StorageError) -> None:
+        # What it wrote can't be read.
+        if not self.damage:
+            raise Violation(f"replica {self.id} can't read its log, and its disk is sound: {error}")
+        self.fail(error)
 
     def _was_read(self, boots: int, position: int, data: bytes) -> None:
         if boots == self.boots:

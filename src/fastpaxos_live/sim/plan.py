@@ -378,6 +378,14 @@ def disk_plan(random: Random) -> Plan:
     )  # fmt: skip
 
 
+def rotten_plan(random: Random) -> Plan:
+    """As `restart_plan`, where what others have to ask for is no longer there, or not as it was written."""
+    return replace(
+        restart_plan(random), replicas=random.choice((3, 5)), drift_ppm=(0,) * 5, wall_offset_ms=(0,) * 5,
+        segment_bytes=1 << 20, faults={"crash": 200_000, "crash_sending": 400_000, "pause": 500_000, "rot": 300_000},
+    )  # fmt: skip
+
+
 def doomed_plan(random: Random) -> Plan:
     """Any number of disks is damaged: the cell may stop, and must not lie."""
     return replace(
@@ -508,6 +516,5 @@ PLANS = {
     "boost": boost_plan, "drift": drift_plan, "aimed": aimed_plan, "disk": disk_plan, "doomed": doomed_plan,
     "pieces": pieces_plan, "usurp": usurp_plan, "hang": hang_plan, "large": large_plan, "mixed": mixed_plan,
     "clocks": clocks_plan, "crowd": crowd_plan, "eager": eager_plan, "bulk": bulk_plan, "choke": choke_plan,
-    "malformed": malformed_plan,
-    "busy": busy_plan,
+    "malformed": malformed_plan, "busy": busy_plan, "rotten": rotten_plan,
 }  # fmt: skip

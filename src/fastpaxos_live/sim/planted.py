@@ -324,6 +324,11 @@ AROUND = (
         "malformed",
     ),
     Mutant(
+        "go on with a log that can't be read", "log_catchup",
+        "            except BadFrame:\n                return instance\n", "            except BadFrame:\n                break\n",
+        "rotten",
+    ),
+    Mutant(
         "leave a client alone that has taken its replies", "replica",
         "        if client.full or self.forwarding.must_report(client):\n",
         "        if self.forwarding.must_report(client):\n",

@@ -6,9 +6,11 @@ only in a doomed cell. Damage that the product does not notice is not done but c
 
 from collections.abc import Collection
 from errno import EIO, ENOSPC
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...log.segments import SEGMENT_HEADER_BYTES, file_name, file_number
+from ...reference.log_frame import HEADER_BYTES
 from ..check import Violation
 from ..disk import Died
 from .occasion import Fault, Occasion
@@ -25,11 +27,17 @@ OPERATIONS_MAX = 60  # of a start on a long log
 
 
 def _sound(o: Occasion) -> "Node | None":
-    # A replica whose disk may be damaged: the others must be a majority without it.
-    plan, node = o.world.plan, o.target()
+    # A replica whose disk may be damaged.
+    node = o.target()
+    return node if _may_be_damaged(o, node) else None
+
+
+def _may_be_damaged(o: Occasion, node: "Node") -> bool:
+    # Are the others a majority without it?
+    plan = o.world.plan
     damaged = sum(bool(other.damage) for other in o.nodes())
     most = plan.replicas if plan.doomed else (plan.replicas - 1) // 2
-    return None if node.damage or damaged >= most else node
+    return not node.damage and damaged < most
 
 
 def _victim(o: Occasion) -> "Node | None":
@@ -86,7 +94,7 @@ def power(o: Occasion) -> str | None:
 
 # --- damage
 def rot(o: Occasion) -> str | None:
-    """A bit flips on the disk, in any file."""
+    """A bit flips on the disk, in any file; or the disk can't read a part of the log, or what is read next of it."""
     node = _victim(o)
     if node is None:
         return None
@@ -108,6 +116,15 @@ def rot(o: Occasion) -> str | None:
         _count_unhandled(o, "rot_unvouched")
         return None
     number, inside = divmod(at, size)
+    kind = o.random.random() if at < node.durable else 1
+    if kind < 0.2:
+        _strike(o, node)
+        _harm(o, node, file_name(number))
+        node.disk.files[file_name(number)].unreadable = SEGMENT_HEADER_BYTES + inside
+        return f"replica {node.id}, byte {inside} of {file_name(number)} can't be read"
+    if kind < 0.6:
+        node.before_read = partial(_rot_under, o, node)
+        return f"replica {node.id}, where it reads next"
     return _flip(o, node, file_name(number), SEGMENT_HEADER_BYTES + inside, harms=at < node.durable)
 
 
@@ -119,6 +136,14 @@ def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
     if harms:
         _harm(o, node, name)
     return f"replica {node.id}, bit {bit} of byte {at} of {name}, {'' if harms else 'un'}used"
+
+
+def _rot_under(o: Occasion, node: "Node", position: int) -> None:
+    # What is there is asked for by another replica.
+    number, inside = divmod(position + o.random.randrange(HEADER_BYTES), o.world.plan.segment_bytes)
+    if _may_be_damaged(o, node) and position + HEADER_BYTES <= node.vouched:
+        node.disk.files[file_name(number)].data[SEGMENT_HEADER_BYTES + inside] ^= 1 << o.random.randrange(8)
+        _harm(o, node, file_name(number))
 
 
 def lost_file(o: Occasion) -> str | None:
