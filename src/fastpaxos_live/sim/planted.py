@@ -325,7 +325,7 @@ AROUND = (
     ),
     Mutant(
         "go on with a log that can't be read", "log_catchup",
-        "            except BadFrame:\n                return instance\n", "            except BadFrame:\n                break\n",
+        "BadFrame:\n                return instance\n", "BadFrame:\n                break\n",
         "rotten",
     ),
     Mutant(
