@@ -4,7 +4,7 @@ It does what the real edge does: takes the time, feeds what has arrived, ends th
 makes the process stop inside a turn, a pause between two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -588,8 +588,7 @@ class Node:
     def _drain(self, boot: int) -> bool:
         """False if the process died on the way."""
         world, core = self.world, self.core
-        outputs: list[tuple] = []
-        outputs += self._sends(self.outbound.drain(boot))
+        outputs = self._sends(self.outbound.drain(boot))
         group = core.drain_disk()
         if group is not None:
             self.note(world.now, self.id, t.TO_DISK, group[0], group[2], group[1])
@@ -601,8 +600,11 @@ class Node:
         reads = core.drain_reads()
         if reads:
             outputs.append((self._read, reads))
-        roomy, self.roomy = self.roomy, []
-        for id in dict.fromkeys(roomy + core.drain_clients()):
+        clients: Iterable[int] = core.drain_clients()
+        if self.roomy:
+            roomy, self.roomy = self.roomy, []
+            clients = dict.fromkeys([*roomy, *clients])
+        for id in clients:
             self._drain_client(id, outputs)
         if core.drain_calls():
             raise Violation(f"replica {self.id} hands up a request that the simulated clients never send")

@@ -20,15 +20,14 @@ class Outbound:
 
     def drain(self, boot: int) -> list[tuple["Connection", bytes]]:
         """At the end of a turn, at `boot` of the own clock: what leaves, by connection."""
-        told = self._node.world.check.views[self._node.id].told
-        keys = []
-        for key in self._node.core.drain_peers():
-            conn = self._node.peers.get(key)
+        node, keys = self._node, []
+        for key in node.core.drain_peers():
+            conn = node.peers.get(key)
             if conn is not None and conn.takes(key[0]):
                 keys.append(key)
             elif conn is not None:
-                self._waits.setdefault(key, told)
-        return self._take(keys, boot)
+                self._waits.setdefault(key, node.world.check.views[node.id].told)
+        return self._take(keys, boot) if keys else []
 
     def ends(self) -> list[tuple["Connection", bytes]]:
         """A client's connection ends. What waits counts as sent, as the replica can't tell: it leaves, room or not."""
@@ -46,7 +45,7 @@ class Outbound:
             frames = [fields for _, _, fields in frames_of(data)]
             if key[1]:
                 world.streams.sent(node, key[0], frames)
-            if key in self._waits:
+            if self._waits and key in self._waits:
                 late.append((self._waits.pop(key), frames))
             else:
                 sent += frames
