@@ -335,6 +335,10 @@ class Run:
     # --- the end
     async def _audit(self) -> None:
         """All that was ever acknowledged is there, at whichever replica one asks."""
+        for connection in (ended := list(self.open)):
+            connection.end()
+        while any(connection in self.open for connection in ended):
+            await asyncio.sleep(LOOK_S)
         floors = dict(self.history.floor)
         counted = dict(self.history.counted)
         for i in self.cell.ids:

@@ -75,8 +75,11 @@ class Goners:
             own = await self._leave(port, data)
         except (OSError, TimeoutError):
             return  # nobody was there to be left
-        left = self._world.now()
-        while (rest := left + GONE_S + self._world.held_up(replica, left) - self._world.now()) > 0:
+        left, waited = self._world.now(), _waited_s(pid)
+        while True:
+            held_up = self._world.held_up(replica, left) + _waited_s(pid) - waited
+            if (rest := left + GONE_S + held_up - self._world.now()) <= 0:
+                break
             await asyncio.sleep(rest)
         if replica not in self._world.cell.running() or self._world.cell.pid(replica) != pid:
             return  # it went itself
@@ -98,6 +101,14 @@ class Goners:
             if random.random() < 0.5:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return own
+
+
+def _waited_s(pid: int) -> float:
+    """For how long that process has waited for a processor so far."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0  # it went itself
 
 
 def _lives(port: int, other: int) -> bool:

@@ -188,6 +188,20 @@ def test_only_the_last_two_files_hold_what_was_not_synced() -> None:
         assert Storage(disk, HEADER, fresh=False).read(0, 4 * SEGMENT) == bytes([1]) * 4 * SEGMENT
 
 
+def test_a_flipped_bit_stays_whatever_a_failed_sync_or_a_loss_of_power_takes_back() -> None:
+    for failed in (False, True):
+        disk, file = file_with_an_unsynced_write()
+        if failed:
+            disk.trouble = fails(disk, "sync", OSError(EIO, "I/O error"))
+            with pytest.raises(OSError, match="I/O error"):
+                file.sync()
+        file.pwrite(NEW, SECTOR)
+        file.flip(SECTOR + 3, 4)
+        assert file.pread(4, SECTOR) == b"\2\2\2\6"
+        disk.power_cut(Random(1))
+        assert disk.open("a").pread(4, SECTOR) in (b"\1\1\1\5", b"\2\2\2\6")
+
+
 def test_every_flipped_bit_of_meta_json_is_noticed() -> None:
     disk = Disk("here")
     open_data_dir(disk, ME, new=True, fsync="always", disk_id=5, segment_bytes=SEGMENT).close()

@@ -90,3 +90,10 @@ def test_masters_that_come_and_go_are_noticed() -> None:
     settled.elected += [(settled.end, 1)] * (CHANGES_MAX + 1)
     with pytest.raises(Violation, match="the mastership changed"):
         settled._check_churn()
+
+
+def test_what_rots_when_it_is_read_does_not_after_the_faults() -> None:
+    """Of this cell's five replicas one was damaged, one flaps, and one was to rot at its next read."""
+    outcome = World(322415, load_core("cython"), 10.0).run()
+    assert outcome.violation is None
+    assert outcome.faults["rot"] and outcome.faults["stays_flapping"]

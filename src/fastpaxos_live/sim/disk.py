@@ -117,6 +117,20 @@ class SimFile:
     def _put(self, sector: int, data: bytes) -> None:
         self.data[sector : sector + len(data)] = data
 
+    def flip(self, at: int, mask: int) -> None:
+        """Changes a byte, on the disk and in the page cache."""
+
+        def flipped(data: bytes, start: int) -> bytes:
+            if not start <= at < start + len(data):
+                return data
+            changed = bytearray(data)
+            changed[at - start] ^= mask
+            return bytes(changed)
+
+        self.data[at] ^= mask
+        self._dirty = [(offset, flipped(before, offset), end) for offset, before, end in self._dirty]
+        self._lost = {sector: flipped(before, sector) for sector, before in self._lost.items()}
+
     def damage(self, data: bytes | bytearray) -> None:
         """Replaces the contents, on the disk and in the page cache."""
         self.data[:] = data

@@ -9,7 +9,7 @@ from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from .._api import COMPLAINTS, CROWDED, UNTAKEN, Config
+from .._api import COMPLAINTS, Config
 from ..log.datadir import DataDir, Identity, open_data_dir
 from ..log.recovery import Recovery
 from ..log.startup import REFUSALS, start_up
@@ -465,9 +465,7 @@ class Node:
         if self.effort.end_turn(*self.core.effort()):
             self.spins = 0  # it goes on with what was left over
         for _, what in self.core.drain_complaints():
-            if what not in (UNTAKEN, CROWDED):
-                raise Violation(f"replica {self.id} ended a connection of a simulated client: {COMPLAINTS[what]}")
-            self.world.count("connection_ended")
+            raise Violation(f"replica {self.id} ended a connection of a simulated client: {COMPLAINTS[what]}")
 
     def _count_spin(self) -> None:
         self.spins += 1
@@ -619,6 +617,8 @@ class Node:
                     return False
                 self.dying = left - 1, then
             output[0](*output[1:])
+            if self.core is None:
+                return False  # it could not read its log
         return True
 
     def _sends(self, taken: list[tuple[Connection, bytes]]) -> list[tuple]:

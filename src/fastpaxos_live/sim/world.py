@@ -193,6 +193,9 @@ class World:
             self._advance(self.now + STEP_US)
         if not self.plan.doomed:
             self._check_churn()
+            lost = [node.id for node in self.nodes[1:] if node.id in self.broken or node.damage]
+            if len(lost) > (self.plan.replicas - 1) // 2:
+                raise Violation(f"mistake in the simulator: {lost} are broken for good, more than a minority")
         for node in self.nodes[1:]:
             if node.core is not None and not node.damage:
                 node.revive()
@@ -207,7 +210,7 @@ class World:
         self.broken = {replica: kind for replica, kind in drawn.items() if self.faults.takes(f"{LASTING}#{replica}")}
         self.network.heal(pairs_cut(random, self.broken, replicas))
         for node in self.nodes[1:]:
-            node.dying = node.stall = node.disk.trouble = None
+            node.dying = node.stall = node.disk.trouble = node.before_read = None
             node.disk_slow_until = 0
             node.paused_until = min(node.paused_until, self.now)
             if self.broken.get(node.id) == "down":
@@ -225,7 +228,8 @@ class World:
         # A minority that is broken must not disturb the others: they keep their master. One of it that is master, loses
         # that and comes back disturbs nobody.
         sync_us, lease_us = self.plan.disk_us[1], self.plan.lease_us
-        fit = [node for node in self.nodes[1:] if node.id not in self.broken and node.slow * sync_us < lease_us]
+        well = [node for node in self.nodes[1:] if node.id not in self.broken and not node.damage]
+        fit = [node for node in well if node.slow * sync_us < lease_us]
         if len(fit) <= self.plan.replicas // 2:
             return  # a disk that takes longer than a lease for each promise is needed
         settled = self.heal_at + SETTLE_LEASES * self.plan.lease_us_max

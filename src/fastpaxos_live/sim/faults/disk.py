@@ -83,7 +83,7 @@ def power(o: Occasion) -> str | None:
     relaxed = o.world.plan.fsync != "always"
     if not relaxed and o.random.random() < 0.2:
         for node in o.nodes():
-            o.world.after(int(o.random.random() * 2000), _cut_power, o, node)
+            o.soon(_cut_power, o, node)
         return "of all within 2 ms"
     victim = _sound(o) if relaxed else o.target()
     if victim is None:
@@ -131,8 +131,7 @@ def rot(o: Occasion) -> str | None:
 def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
     _strike(o, node)
     bit = o.random.randrange(8)
-    data = node.disk.files[name].data
-    data[at] ^= 1 << bit
+    node.disk.files[name].flip(at, 1 << bit)
     if harms:
         _harm(o, node, name)
     return f"replica {node.id}, bit {bit} of byte {at} of {name}, {'' if harms else 'un'}used"
@@ -140,9 +139,11 @@ def _flip(o: Occasion, node: "Node", name: str, at: int, harms: bool) -> str:
 
 def _rot_under(o: Occasion, node: "Node", position: int) -> None:
     # What is there is asked for by another replica.
+    if not o.world.faulty:
+        return  # arranged before the faults ended
     number, inside = divmod(position + o.random.randrange(HEADER_BYTES), o.world.plan.segment_bytes)
     if _may_be_damaged(o, node) and position + HEADER_BYTES <= node.vouched:
-        node.disk.files[file_name(number)].data[SEGMENT_HEADER_BYTES + inside] ^= 1 << o.random.randrange(8)
+        node.disk.files[file_name(number)].flip(SEGMENT_HEADER_BYTES + inside, 1 << o.random.randrange(8))
         _harm(o, node, file_name(number))
 
 
@@ -317,7 +318,7 @@ def _must_stay(o: Occasion, node: "Node", epoch: int | None) -> None:
 
 
 def _moved(o: Occasion, node: "Node") -> None:
-    if _only_that(o, node) and o.master() is None:
+    if o.world.faulty and _only_that(o, node) and o.master() is None:
         raise Violation(f"nobody is master, though nothing hangs but the disk of replica {node.id}")
 
 

@@ -42,6 +42,14 @@ class Occasion:
         return [other for other in self.nodes() if other is not node]
 
     # --- what several faults do
+    def soon(self, call: Callable[..., None], *arguments: object) -> None:
+        """Calls that within 2 ms, if the faults don't end before."""
+        self.world.after(int(self.random.random() * 2000), self._while_faulty, call, *arguments)
+
+    def _while_faulty(self, call: Callable[..., None], *arguments: object) -> None:
+        if self.world.faulty:
+            call(*arguments)
+
     def restart_later(self, node: "Node") -> None:
         """The node died: it starts again soon, or not so soon."""
         low, high = self.random.choice(((0.01, 0.1), (0.1, 1.0), (2.0, 5.0)))

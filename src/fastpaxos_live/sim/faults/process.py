@@ -42,7 +42,7 @@ def crash_sending(o: Occasion) -> str | None:
 def crash_all(o: Occasion) -> str:
     """All replicas die within a moment."""
     for node in o.nodes():
-        o.world.after(int(o.random.random() * 2000), _kill, o, node)
+        o.soon(_kill, o, node)
     return "within 2 ms"
 
 
