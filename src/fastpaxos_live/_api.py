@@ -150,8 +150,9 @@ class Replica(Protocol):
     def drain_clients(self) -> list[int]:
         """Connections that have output, want to be closed, or may be read again, each once."""
 
-    def drain_client(self, conn: int) -> bytes:
-        """Released output; all of it is taken. To send piecewise the driver keeps the rest and does not drain."""
+    def drain_client(self, conn: int, most: int = 0) -> bytes:
+        """Released output, at most so many bytes of it (0: all). What is returned counts as taken by the client: a
+        driver should keep little of it, since the limits on what clients keep here count only the rest."""
 
     def wants_client(self, conn: int) -> bool:
         """May the driver read from this connection? False is back-pressure."""

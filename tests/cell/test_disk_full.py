@@ -107,6 +107,24 @@ def test_a_write_that_nobody_could_refuse_waits(tmp_path: Path, preload: Callabl
             assert client.ask(b"STRLEN", b"large") == b":%d" % (3 * SEGMENT_BYTES)
 
 
+def test_a_good_stop_drops_what_waits_for_room(tmp_path: Path, preload: Callable[[str], Path], core: str) -> None:
+    """Nobody was told that it was done."""
+    with full_cell(tmp_path, preload("lack_room"), core, 1) as (cell, full):
+        with Connection(cell.ports[1]) as client:
+            assert client.ask(b"SET", b"small", b"1") == b"+OK"
+            full.set("ENOSPC")
+            client.send(request(b"SET", b"large", b"x" * (3 * SEGMENT_BYTES)))
+            wait_until(lambda: disk_full(cell, 1), "a full disk")
+            assert cell.stop(1) == 0
+        assert "FATAL" not in cell.log(1).read_text()
+        full.clear()
+        cell.start(1)
+        cell.wait_ready()
+        with Connection(cell.ports[1]) as client:
+            assert client.ask(b"GET", b"small") == b"1"
+            assert client.ask(b"EXISTS", b"large") == b":0"
+
+
 def test_an_error_is_no_want_of_room(tmp_path: Path, preload: Callable[[str], Path], core: str) -> None:
     with full_cell(tmp_path, preload("lack_room"), core, 1) as (cell, full):
         full.set("EIO")

@@ -1,5 +1,6 @@
 """The data directory: formatted once, locked, and never mistaken for another."""
 
+import errno
 import json
 import os
 import secrets
@@ -174,6 +175,27 @@ def test_starts_are_counted_and_ends_marked(path):
     here.close()
     here = open_dir(path)
     assert (here.meta.boots, here.meta.fsync, here.meta.clean) == (2, "always", True)
+    here.close()
+
+
+def test_a_disk_that_is_full_makes_a_good_end_no_crash(path, monkeypatch):
+    here = open_dir(path)
+    here.begin("never", "boot-a", 600_000)
+    create = OsDirectory.create
+
+    def full(directory, name):
+        if name == "meta.json.new" and "reserve" not in os.listdir(path):
+            return create(directory, name)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(OsDirectory, "create", full)
+    assert (path / "reserve").stat().st_size >= (path / "meta.json").stat().st_size
+    here.end()
+    here.close()
+    here = open_dir(path)
+    assert here.meta.clean
+    here.begin("never", "boot-a", 600_000)  # it starts again, without a reserve
+    assert "reserve" not in os.listdir(path)
     here.close()
 
 

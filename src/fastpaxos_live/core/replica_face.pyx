@@ -181,12 +181,15 @@ cdef class Replica:
             touched.append(conn)
         return touched
 
-    def drain_client(self, uint32_t conn) -> bytes:
+    def drain_client(self, uint32_t conn, size_t most=0) -> bytes:
         cdef Client *c = self.client(conn)
+        cdef size_t size = buf_size(&c.output)
         if c.holding:
             return b""
-        output = buf_bytes(&c.output)
-        core_client_sent(&self.core, conn, buf_size(&c.output))
+        if most and size > most:
+            size = most
+        output = c.output.data[c.output.start : c.output.start + size] if size else b""
+        core_client_sent(&self.core, conn, size)
         return output
 
     def drain_complaints(self) -> list:

@@ -1,7 +1,7 @@
 """The directory of one replica: formatted once, locked while in use, never taken for another.
 
 `meta.json` names the format, cell, replica and disk, and remembers how the last process ended.
-Beside it lie the lock file and the segment files of the log. Anything else in there is refused: it
+Beside it lie the lock file, a block of reserve and the segment files of the log. Anything else in there is refused: it
 is not ours to ignore.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 from xxhash import xxh64_hexdigest
 
 from ..reference.limits import GROUP_ALIGN, REPLICAS_MAX
-from .files import Directory
+from .files import LACKS, Directory
 from .segments import SEGMENT_BYTES, SegmentHeader, file_number
 
 FORMAT = 1
@@ -20,6 +20,8 @@ UNFINISHED = ".new"  # ends the name of a file while it is written; void after a
 
 _META = "meta.json"
 _LOCK = "lock"
+_RESERVE = "reserve"  # room for meta.json on a full disk
+_RESERVE_BYTES = 4096
 _FOREIGN = {"lost+found"}  # made by mkfs where the directory is a file system of its own
 
 
@@ -75,10 +77,16 @@ class DataDir:
 
         What earlier ones granted may last longer than `lease_us`, which this one is set to grant at least.
         """
+        self._spend_reserve()
         self._save(
             fsync=fsync, boot_id=boot_id, clean=False, boots=self.meta.boots + 1,
             lease_us=max(lease_us, self.meta.lease_us),
         )
+        try:
+            self._keep_reserve()
+        except OSError as error:
+            if error.errno not in LACKS:
+                raise
 
     def keep_span(self, lease_us: int) -> None:
         """Make durable that grants last so long at most; never at the same time as `begin` or `end`."""
@@ -86,11 +94,25 @@ class DataDir:
 
     def end(self) -> None:
         """Make durable that everything was synced: the last act of a process that was stopped."""
+        self._spend_reserve()
         self._save(clean=True)
 
     def close(self) -> None:
         """Release the lock."""
         self.directory.close()
+
+    def _keep_reserve(self) -> None:
+        # A disk that is full by the end of the process must not make a good end a crash.
+        file = self.directory.create(_RESERVE)
+        try:
+            file.pwrite(bytes(_RESERVE_BYTES), 0)
+            file.sync()
+        finally:
+            file.close()
+
+    def _spend_reserve(self) -> None:
+        if _RESERVE in self.directory.names():
+            self.directory.unlink(_RESERVE)
 
     def _save(self, **changes: Any) -> None:
         self.meta = msgspec.structs.replace(self.meta, **changes)
@@ -163,7 +185,7 @@ def _found(directory: Directory) -> set[str]:
     unknown = []
     for name in sorted(directory.names()):
         stem = name.removesuffix(UNFINISHED)
-        if name == _LOCK or name in _FOREIGN:
+        if name in (_LOCK, _RESERVE) or name in _FOREIGN:
             continue
         if stem != _META and file_number(stem) is None:
             unknown.append(name)

@@ -4,7 +4,11 @@ Every failing operation raises OSError. What was written to a file is durable on
 made, changed or removed are durable once `Directory.sync` returned.
 """
 
+from errno import EAGAIN, EDQUOT, EINTR, EMFILE, ENFILE, ENOMEM, ENOSPC
 from typing import Protocol
+
+LACKS = frozenset({ENOSPC, EDQUOT, EMFILE, ENFILE})  # there may be room again
+PASSES = frozenset({ENOMEM, EMFILE, ENFILE, EINTR, EAGAIN})  # a read may succeed later; of any other error it won't
 
 
 class File(Protocol):

@@ -14,10 +14,10 @@ Appending (`write`, `sync`) and reading (`read`) may run in two threads; each of
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from errno import EDQUOT, EIO, EMFILE, ENFILE, ENOSPC
+from errno import ENOMEM
 
 from .datadir import UNFINISHED
-from .files import Directory, File
+from .files import LACKS, PASSES, Directory, File
 from .recovery import Recovery
 from .segments import (
     SEGMENT_HEADER_BYTES,
@@ -32,7 +32,6 @@ from .segments import (
     reserve_bytes,
 )
 
-LACKS = frozenset({ENOSPC, EDQUOT, EMFILE, ENFILE})
 SLICE_BYTES = 1 << 20  # synced at a time where much is written, so that no other sync waits long
 
 
@@ -99,29 +98,32 @@ class Storage:
                 raise StorageError(f"lost state: {path} is missing")
             size, want = self.directory.size(file_name(number)), SEGMENT_HEADER_BYTES + self.segment_bytes
             if size != want:
-                raise StorageError(f"{path} has {size} bytes, want {want}")
+                raise StorageError(f"lost state: {path} has {size} bytes, want {want}")
             file = self.directory.open(file_name(number))
             try:
                 check_header(file.pread(SEGMENT_HEADER_BYTES, 0), self.header._replace(number=number))
             except BadSegment as error:
-                raise StorageError(f"{path}: {error}") from None
+                raise StorageError(f"log corrupt: {path}: {error}") from None
             finally:
                 file.close()
         return len(numbers)
 
     def read(self, position: int, size: int) -> bytes:
-        """Exactly these bytes of the log. Raises OSError, which may pass, and StorageError where one of its files is no
-        more, is shorter or can't be read by the disk: nobody can rely on what this replica says then.
+        """Exactly these bytes of the log. Raises OSError for want of what may be there again (PASSES), and StorageError
+        where a file is no more, is shorter or can't be read: nobody can rely on what this replica says then.
         """
-        return b"".join(self._read(piece) for piece in pieces(position, size, self.segment_bytes))
+        try:
+            return b"".join(self._read(piece) for piece in pieces(position, size, self.segment_bytes))
+        except MemoryError:
+            raise OSError(ENOMEM, "Cannot allocate memory") from None
 
     def _read(self, piece: Piece) -> bytes:
         try:
             data = self._file_to_read(piece.number).pread(piece.size, piece.offset)
         except OSError as error:
-            if error.errno == EIO:  # the kernel and the disk have tried it again
-                raise StorageError(f"lost state: {self._path(piece.number)} can't be read: {error.strerror}") from None
-            raise
+            if error.errno in PASSES:
+                raise
+            raise StorageError(f"lost state: {self._path(piece.number)} can't be read: {error.strerror}") from None
         if len(data) != piece.size:
             raise StorageError(f"lost state: {self._path(piece.number)} ends at byte {piece.offset + len(data)}")
         return data

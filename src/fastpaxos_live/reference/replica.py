@@ -387,16 +387,19 @@ class Replica:
             self.keeping.weigh(client)
         return [client.id for client in touched if client.alive]
 
-    def drain_client(self, conn: int) -> bytes:
+    def drain_client(self, conn: int, most: int = 0) -> bytes:
         client = self.clients[conn]
         if client.holding:
             return b""
-        output = bytes(client.output)
-        client.output.clear()
+        size = min(most or len(client.output), len(client.output))
+        output = bytes(client.output[:size])
+        del client.output[:size]
         client.active_at = self.now
-        self.counted.bytes_out += len(output)
-        client.replies = 0
+        self.counted.bytes_out += size
         self.keeping.weigh(client)
+        if client.output:
+            return output
+        client.replies = 0
         if client.full or self.forwarding.must_report(client):
             self.queue(client)
         return output

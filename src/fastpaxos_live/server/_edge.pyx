@@ -279,13 +279,14 @@ cdef class Edge:
         # In another thread, while the loop's thread leaves the core alone. Returns why it failed,
         # or None.
         cdef int error
+        cdef bint dropped = False
         with nogil:
-            error = writer_settle(self.writer)
-            while not error and self.writing:
+            error = writer_settle(self.writer, &dropped)
+            while not error and self.writing and not dropped:
                 core_durable(self.core, self.write_end)
                 self.writing = False
                 edge_write(self)
-                error = writer_settle(self.writer)
+                error = writer_settle(self.writer, &dropped)
             error = writer_stop(self.writer)
             self.started = False
         return self._reason(error) if error else None

@@ -147,6 +147,7 @@ cdef struct Writer:
     pthread_cond_t wake       # a group was handed over, or the end
     pthread_cond_t idle       # the group is done
     bint busy                 # a group waits or is being written
+    bint short                # the group waits for room
     bint stopping
     const char *data          # of the group
     size_t size
@@ -444,7 +445,11 @@ cdef void *writer_main(void *argument) noexcept nogil:
                 eventfd_write(w.event, 1)
                 pthread_mutex_lock(&w.lock)
         else:
+            w.short = w.busy
+            if w.short:
+                pthread_cond_signal(&w.idle)
             writer_wait(&w.wake, &w.lock, writer_wakeup(w, due))
+            w.short = False
     if not error:
         error = writer_sync(w)
     w.error = error
@@ -481,12 +486,16 @@ cdef int writer_poll(Writer *w, bint *busy, int *lack, uint64_t *limit) noexcept
     return error
 
 
-cdef int writer_settle(Writer *w) noexcept nogil:
-    # Waits until no group is under way; returns the errno of a failure.
+cdef int writer_settle(Writer *w, bint *dropped) noexcept nogil:
+    # Waits until no group is under way; returns the errno of a failure. A group for which there is no room is dropped:
+    # nobody was told of it.
     cdef int error
     pthread_mutex_lock(&w.lock)
-    while w.busy and not w.error:
+    while w.busy and not w.short and not w.error:
         writer_wait(&w.idle, &w.lock, 0)
+    dropped[0] = w.busy and w.short
+    if dropped[0]:
+        w.busy = False
     error = w.error
     pthread_mutex_unlock(&w.lock)
     return error

@@ -8,7 +8,7 @@ from socket import socket
 from typing import Any, NamedTuple, Protocol
 
 from .._api import Replica
-from ..log.storage import LACKS
+from ..log.files import LACKS
 
 # Which module drives which core. The plain edge can drive both, but nothing is gained by that.
 EDGES = {"cython": "._edge", "python": ".plain"}

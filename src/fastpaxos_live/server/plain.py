@@ -12,6 +12,7 @@ import termios
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial, wraps
 from heapq import heappop, heappush
 from socket import socket
@@ -306,8 +307,9 @@ class Client(Connection):
             return
         replica = self.edge.replica
         ends = replica.is_closing(self.conn)
-        # The last output is taken even by a full transport: its time is counted from now on.
-        if (ends or not self.blocked) and (data := replica.drain_client(self.conn)):
+        # The last output is taken even by a full transport: its time is counted from now on. Of any other a part at a
+        # time, since the replica counts only what it still has.
+        while (ends or not self.blocked) and (data := replica.drain_client(self.conn, CLIENT_BUFFER_BYTES)):
             self.transport.write(data)
             self._written += len(data)
         if ends:
@@ -409,6 +411,11 @@ class Disk:
         self._fsync = fsync
         self._writer = ThreadPoolExecutor(1, "log-writer")
         self._reader = ThreadPoolExecutor(1, "log-reader")
+        try:
+            for pool in (self._writer, self._reader):
+                pool.submit(int)  # its thread is there from now on
+        except RuntimeError as error:
+            raise EdgeFailed(f"no thread for the log: {error}") from None
         self._writing: asyncio.Future[Any] | None = None
         self._syncing: asyncio.TimerHandle | None = None
         self._prepared = 0
@@ -524,16 +531,17 @@ class Disk:
         """Write what is under way and what is left, and sync everything. Raises EdgeFailed."""
         if self._syncing is not None:
             self._syncing.cancel()
+        loop = self.edge.loop
         try:
-            if self._writing is not None:
-                await self._writing
-            while (group := self.edge.replica.drain_disk()) is not None:
-                position, data, _ = group
-                await self.edge.loop.run_in_executor(
-                    self._writer, self._storage.write, position, data
-                )
-                self.edge.replica.durable(position + len(data))
-            await self.edge.loop.run_in_executor(self._writer, self._storage.sync)
+            with suppress(NoRoom):  # a group for which there is no room is dropped: nobody was told of it
+                if self._writing is not None:
+                    await self._writing
+                while (group := self.edge.replica.drain_disk()) is not None:
+                    position, data, _ = group
+                    await loop.run_in_executor(self._writer, self._storage.write, position, data)
+                    self.edge.replica.durable(position + len(data))
+            await loop.run_in_executor(self._writer, self._storage.sync)
+            await loop.run_in_executor(self._reader, int)  # what it does with a file is done
         except OSError as error:
             raise EdgeFailed(f"the log can't be written: {_reason(error)}") from None
         finally:
