@@ -33,6 +33,7 @@ WRONG_USE = {
     "serve --config cell.toml": "--name",
     "status nonsense": "host:port",
     "status 127.0.0.1:0": "1 to 65535",
+    "status [::1": "host:port",
     "status 127.0.0.1:7001,": "host:port",
     "sim --seeds none": "none",
     "sim --core rust": "rust",
@@ -48,6 +49,8 @@ WRONG_USE = {
     "sim --set rust=1": "rust",
     "sim --set clients=many": "many",
     "sim --set clients=2.5": "2.5",
+    "sim --set clients=-1": "negative",
+    "sim --seconds 1e300": "100000",
     "sim --set delay_us=3": "delay_us",
 }  # fmt: skip
 
@@ -67,6 +70,13 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], line: str, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     assert WRONG_USE[line] in failed(capsys, 2, *line.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_core_that_is_none_is_told_before_anything_is_started(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTPAXOS_CORE", "zzz")
+    assert "FASTPAXOS_CORE=zzz: choose one of" in failed(capsys, 2, "up", "--data", str(tmp_path / "cell"))
 
 
 def test_every_plan_can_be_chosen() -> None:

@@ -238,7 +238,10 @@ def test_bad_policies(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":1", "host", "host:", "host:x", "host:65536", "host:" + "1" * 5000, "host:٣", "a b:1", "a\r:1"],
+    [
+        "", ":1", "host", "host:", "host:x", "host:65536", "host:" + "1" * 5000, "host:٣", "a b:1", "a\r:1", "[::1",
+        "[::1:1", "::1]:1",
+    ],
 )
 def test_bad_addresses(text: str) -> None:
     with pytest.raises(ConfigError):

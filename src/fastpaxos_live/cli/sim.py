@@ -23,6 +23,7 @@ from .sim_report import counting, print_campaign, print_catches, print_shrunk, s
 FAILURES = Path("soak-failures.txt")
 SEEDS = "0:20"
 SEEDS_TEXT_MAX = 100
+SECONDS_MAX = 100_000.0
 FIRST_SEEDS = 1 << 32  # a soak begins at one of them
 
 
@@ -32,7 +33,7 @@ def sim(
     plan: Annotated[Plan, typer.Option(help="What the runs are made of.")] = Plan.SWARM,
     core: Annotated[Core, typer.Option(help="Which core to run.")] = Core.CYTHON,
     mutant: Annotated[str, typer.Option(metavar="NAME", help="Run the core with this planted bug.")] = "",
-    seconds: Annotated[float, typer.Option(min=1.0, help="Virtual seconds of each run.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=SECONDS_MAX, help="Virtual seconds of each run.")] = 10.0,
     only: Annotated[str | None, typer.Option(metavar="NAMES", help="No other faults than these, or 'none'.")] = None,
     without: Annotated[str | None, typer.Option(metavar="NAMES", help="All faults but these.")] = None,
     settings: Annotated[

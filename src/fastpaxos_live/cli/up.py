@@ -19,6 +19,7 @@ from .child import Child
 from .choices import Core
 from .failure import CommandFailed
 from .local import lock_directory, open_cell
+from .serve import choose_core
 from .table import cell_table
 
 POLL_S = 0.1  # until the cell is ready
@@ -51,6 +52,7 @@ def up(
     policy = parse_fsync(fsync) if fsync is not None else None
     lock_directory(data)
     cell = open_cell(data, replicas, port, policy)
+    choose_core(core, cell)  # of the environment, as the replicas will
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())

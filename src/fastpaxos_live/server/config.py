@@ -169,8 +169,9 @@ def did_you_mean(word: str, known: list[str]) -> str:
 def parse_address(text: str) -> Address:
     """"host:port" or "[v6]:port" as an Address. Raises ConfigError."""
     host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    named = host and host.isprintable() and " " not in host
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    named = host and host.isprintable() and not set(" []") & set(host)
     if not colon or not named or not port.isascii() or not port.isdigit():
         raise ConfigError(f"{text!r} is not an address: expected host:port")
     if len(port) > DIGITS_MAX or not 0 < int(port) < 1 << 16:

@@ -116,6 +116,8 @@ def check_settings(case: Case) -> None:
         own = getattr(drawn, name)
         if not _fits(value, own):
             raise ValueError(f"{name} is {own!r} in this plan: {value!r} is not of that form")
+        if type(own) in (int, float) and value < 0:
+            raise ValueError(f"{name} can't be negative: {value!r}")
 
 
 def _fits(value: Any, own: Any) -> bool:
