@@ -337,8 +337,9 @@ class Run:
         """All that was ever acknowledged is there, at whichever replica one asks."""
         for connection in (ended := list(self.open)):
             connection.end()
-        while any(connection in self.open for connection in ended):
-            await asyncio.sleep(LOOK_S)
+        async with asyncio.timeout(SETTLED_S):
+            while any(connection in self.open for connection in ended):
+                await asyncio.sleep(LOOK_S)
         floors = dict(self.history.floor)
         counted = dict(self.history.counted)
         for i in self.cell.ids:

@@ -92,8 +92,17 @@ def test_masters_that_come_and_go_are_noticed() -> None:
         settled._check_churn()
 
 
-def test_what_rots_when_it_is_read_does_not_after_the_faults() -> None:
+def test_what_rots_when_it_is_read_does_not_after_the_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of this cell's five replicas one was damaged, one flaps, and one was to rot at its next read."""
-    outcome = World(322415, load_core("cython"), 10.0).run()
-    assert outcome.violation is None
-    assert outcome.faults["rot"] and outcome.faults["stays_flapping"]
+    world = World(322415, load_core("cython"), 10.0)
+    heal, waits = world._heal, []
+
+    def look() -> None:
+        waits.extend(node.id for node in world.nodes[1:] if node.before_read is not None)
+        heal()
+
+    monkeypatch.setattr(world, "_heal", look)
+    assert world.run().violation is None
+    lost = {node.id for node in world.nodes[1:] if node.damage} | set(world.broken)
+    assert waits
+    assert len(lost | set(waits)) > 2

@@ -182,3 +182,42 @@ def test_of_a_request_that_is_given_up_nothing_is_kept(end: bytes) -> None:
         cell.replicas[me].feed_client(client, SET + ARGUMENTS + end)
         cell.step()
     assert in_use() - before < COUNT * MIB // 2  # 16 bytes for each argument were 3 MiB
+
+
+# --- what is sent by parts
+@pytest.mark.parametrize("most", [1, 100, KIB, 3 * KIB])
+def test_what_is_not_taken_yet_is_kept_and_counted(core: str, most: int) -> None:
+    cell = made(core)
+    me = cell.master()
+    assert cell.ask(me, b"SET k " + b"x" * KIB) == b"+OK\r\n"
+    replica, client = cell.replicas[me], next(iter(many(cell, me)))
+    cell.deaf.add(me)
+    for _ in range(3):
+        replica.feed_client(client, request(b"GET", b"k"))
+    cell.run(LEASE_US // 4)
+    reply = b"$1024\r\n" + b"x" * KIB + b"\r\n"
+    taken, before = b"", replica.counts()
+    while part := replica.drain_client(client, most):
+        assert len(part) <= most
+        taken += part
+        assert replica.counts()["bytes_out"] - before["bytes_out"] == len(taken)
+    assert taken == 3 * reply
+    replica.feed_client(client, request(b"GET", b"k"))  # and it goes on
+    cell.run(LEASE_US // 4)
+    assert replica.drain_client(client) == reply
+
+
+@pytest.mark.parametrize(("most", "ended"), [(KIB, 1), (0, 0)])
+def test_what_is_not_taken_yet_counts_against_the_limit(core: str, most: int, ended: int) -> None:
+    cell = made(core, clients_bytes_max=4 * MIB)
+    me = cell.master()
+    assert cell.ask(me, request(b"SET", b"k", LONG)) == b"+OK\r\n"
+    replica, clients = cell.replicas[me], many(cell, me)
+    cell.deaf.add(me)
+    for client in clients[:2]:
+        replica.feed_client(client, request(b"MGET", b"k", b"k", b"k"))
+        cell.run(LEASE_US // 4)
+        replica.drain_client(client, most)
+    complaints = replica.drain_complaints()
+    assert len(complaints) == ended
+    assert {what for _, what in complaints} <= {CROWDED}

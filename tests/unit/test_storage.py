@@ -173,6 +173,17 @@ def test_other_errors_are_final(storage, monkeypatch, operation):
     assert not isinstance(raised.value, NoRoom)
 
 
+def test_a_sync_that_failed_does_not_succeed_later(storage, monkeypatch):
+    """The kernel tells of it once."""
+    storage.write(0, pattern(64))
+    fails = Fails(storage, monkeypatch)
+    fails.operations["fdatasync"] = errno.EIO
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            storage.sync()
+        fails.operations.clear()
+
+
 def test_want_of_room_in_a_write_is_final(storage, monkeypatch):
     Fails(storage, monkeypatch).operations["pwrite"] = errno.ENOSPC
     with pytest.raises(OSError, match="No space") as raised:

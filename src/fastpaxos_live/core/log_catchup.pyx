@@ -63,7 +63,9 @@ cdef void log_fetched(Log *log, uint32_t peer, uint64_t after) noexcept nogil:
 
 
 cdef uint64_t log_read_done(Log *log, uint64_t position, const char *data, size_t size) noexcept nogil:
-    # Sends on the chosen entries that lie in the bytes read. Returns one that is not there as it was written, or 0.
+    # Sends on the chosen entries that lie in the bytes read. Returns one that is not there as it was written, or 0. Not
+    # one of the last group, of which nothing says that it was durable: the next start would cut it, and forget what is
+    # still known here.
     cdef Wanted want
     cdef Place *place
     cdef Head h, out
@@ -80,7 +82,9 @@ cdef uint64_t log_read_done(Log *log, uint64_t position, const char *data, size_
         at = place.position - position
         memcpy(&h, data + at, HEADER_BYTES)
         if not flog_frame_valid(log.seed, data + at, place.length) or h.instance != instance:
-            return instance
+            if place.position < log.disk.vouched:
+                return instance
+            break
         out = log_head(log, LEARN, h.number)
         out.instance = instance
         if not log_send(log, want.peer, 1, &out, data + at + HEADER_BYTES, place.length - HEADER_BYTES):

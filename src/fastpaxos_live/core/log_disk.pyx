@@ -10,6 +10,7 @@ cdef struct LogDisk:
     uint64_t group             # index of the open group
     uint64_t durable_group
     uint64_t durable_position
+    uint64_t vouched           # where the last durable group begins: nothing behind it says that it was durable
     uint64_t writing           # index of the group being written, 0 if none
     uint64_t writing_end
     bint sync                  # the open group holds a promise, which is synced whatever the policy
@@ -102,6 +103,7 @@ cdef bint disk_durable(LogDisk *d, uint64_t position) noexcept nogil:
     if not d.writing or position < d.writing_end:
         return False
     d.durable_group = d.writing
+    d.vouched = d.durable_position
     d.durable_position = d.writing_end
     d.writing = 0
     buf_trim(&d.closed, 4 * BATCH_BYTES)
@@ -139,6 +141,7 @@ cdef bint disk_parse(LogDisk *d, const char *data, size_t size, GroupHead *h) no
 cdef void disk_replayed(LogDisk *d, size_t length) noexcept nogil:
     # The group just parsed is part of the log.
     debug_expect(length % GROUP_ALIGN == 0 and not d.writing and not disk_size(d), b"replay goes on behind the start")
+    d.vouched = d.base
     d.base += length
     d.durable_position = d.base
 

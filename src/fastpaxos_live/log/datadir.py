@@ -6,6 +6,7 @@ is not ours to ignore.
 """
 
 import json
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
@@ -107,11 +108,14 @@ class DataDir:
         try:
             file.pwrite(bytes(_RESERVE_BYTES), 0)
             file.sync()
+        except OSError:
+            self._spend_reserve()
+            raise
         finally:
             file.close()
 
     def _spend_reserve(self) -> None:
-        if _RESERVE in self.directory.names():
+        with suppress(FileNotFoundError):
             self.directory.unlink(_RESERVE)
 
     def _save(self, **changes: Any) -> None:

@@ -70,6 +70,7 @@ class Storage:
         self._made: dict[int, File] = {}  # files that are prepared and not written to yet, by number
         self._open: dict[int, File] = {}  # files being written, by number
         self._dirty: set[int] = set()  # numbers of files written to since they were synced
+        self._failed: OSError | None = None  # of the first sync that failed
         self._reading: tuple[int, File] | None = None  # number and file of the last read
         self.files = self._check_files()  # that are there
         if self.files == 0:
@@ -118,14 +119,15 @@ class Storage:
             raise OSError(ENOMEM, "Cannot allocate memory") from None
 
     def _read(self, piece: Piece) -> bytes:
+        path = self._path(piece.number)
         try:
             data = self._file_to_read(piece.number).pread(piece.size, piece.offset)
         except OSError as error:
             if error.errno in PASSES:
                 raise
-            raise StorageError(f"lost state: {self._path(piece.number)} can't be read: {error.strerror}") from None
+            raise StorageError(f"lost state: {path} can't be read: {error.strerror or error}") from None
         if len(data) != piece.size:
-            raise StorageError(f"lost state: {self._path(piece.number)} ends at byte {piece.offset + len(data)}")
+            raise StorageError(f"lost state: {path} ends at byte {piece.offset + len(data)}")
         return data
 
     def _file_to_read(self, number: int) -> File:
@@ -159,8 +161,14 @@ class Storage:
 
     def sync(self) -> None:
         """Make everything written so far durable, older files first: a log must not have holes."""
+        if self._failed is not None:
+            raise self._failed  # the kernel tells of it once, and takes for written what was not
         for number in sorted(self._dirty):
-            self._open[number].sync()
+            try:
+                self._open[number].sync()
+            except OSError as error:
+                self._failed = error
+                raise
             self._dirty.discard(number)
         for number in sorted(self._open)[:-1]:
             self._open.pop(number).close()

@@ -67,7 +67,11 @@ class CatchUp:
         self.log.send(peer, 1, self.log.frame(FETCHED, instance=after, mark=self.log.acceptor.chosen))
 
     def read_done(self, position: int, data: bytes) -> int:
-        """Sends on the chosen entries that lie in the bytes read. Returns one that is not as it was written, or 0."""
+        """Sends on the chosen entries that lie in the bytes read. Returns one that is not as it was written, or 0.
+
+        Not one of the last group, of which nothing says that it was durable: the next start would cut it, and forget
+        what is still known here.
+        """
         if not self.serving:
             return 0
         peer, instance = self.serving.popleft()
@@ -79,9 +83,11 @@ class CatchUp:
             try:
                 frame = frame_decode(self.log.seed, data, at, length)
             except BadFrame:
-                return instance
-            if frame.instance != instance:
-                return instance
+                frame = None
+            if frame is None or frame.instance != instance:
+                if start < self.log.disk.vouched:
+                    return instance
+                break
             learn = self.log.frame(LEARN, number=frame.number, instance=instance, payload=frame.payload)
             if not self.log.send(peer, 1, learn):
                 break

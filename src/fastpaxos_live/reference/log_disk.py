@@ -21,7 +21,7 @@ class LogDisk:
 
     __slots__ = (
         "seed", "replica", "incarnation", "base", "frames", "size", "group", "durable_group", "durable_position",
-        "writing", "writing_end", "sync", "limit",
+        "vouched", "writing", "writing_end", "sync", "limit",
     )
 
     def __init__(self, seed: int, replica: int, incarnation: int) -> None:
@@ -34,6 +34,7 @@ class LogDisk:
         self.group = 1  # index of the open group
         self.durable_group = 0
         self.durable_position = 0
+        self.vouched = 0  # where the last durable group begins: nothing behind it says that it was durable
         self.writing = 0  # index of the group being written, 0 if none
         self.writing_end = 0
         self.sync = False  # the open group holds a promise, which is synced whatever the policy
@@ -87,6 +88,7 @@ class LogDisk:
         if not self.writing or position < self.writing_end:
             return False
         self.durable_group = self.writing
+        self.vouched = self.durable_position
         self.durable_position = self.writing_end
         self.writing = 0
         return True
@@ -128,5 +130,6 @@ class LogDisk:
 
     def replayed(self, length: int) -> None:
         """The group just parsed is part of the log."""
+        self.vouched = self.base
         self.base += length
         self.durable_position = self.base

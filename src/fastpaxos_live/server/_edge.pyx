@@ -270,6 +270,8 @@ cdef class Edge:
         self.loop.remove_reader(self.epoll)
         await self._spans.stop()
         reason = await self.loop.run_in_executor(None, self._finish)
+        async with self._reads:
+            pass  # whoever reads is done, and its files can be closed
         self._close_sockets()
         core_watch(self.core, NULL, NULL)  # the replica may outlive this object
         if reason:

@@ -199,6 +199,7 @@ class Process:
         self.replica = replica
         self.storage = storage
         self.ended: asyncio.Future[None] = self.loop.create_future()
+        self.failed: EdgeFailed | None = None  # the first one, also while it stops
         self.commands = Commands(replica, config, me.name)
         self.admin = Admin(replica, config, me.name, lambda: self.edge.profile())
         self.rows = RowLog(self.loop, replica)
@@ -247,6 +248,8 @@ class Process:
         except TimeoutError:
             raise EdgeFailed(f"the disk did not finish within {STOP_S:.0f} s") from None
         self.rows.stop()
+        if self.failed is not None:
+            raise self.failed  # while it stopped
         self.storage.close()
 
     def _on_client(self, sock: Any, address: tuple) -> None:
@@ -278,6 +281,7 @@ class Process:
             self.ended.set_result(None)
 
     def _fail(self, error: EdgeFailed) -> None:
+        self.failed = self.failed or error
         if not self.ended.done():
             self.ended.set_exception(error)
 

@@ -421,6 +421,7 @@ class Disk:
         self._prepared = 0
         self._preparing = False
         self._lacking = False  # the next file can't be prepared for now
+        self._retries: set[asyncio.TimerHandle] = set()
 
     def start_write(self) -> None:
         """Hand the next group to the writer, unless it is at work."""
@@ -521,7 +522,8 @@ class Disk:
         elif isinstance(error, NoRoom) and again is not None:
             self._told(error)
             if not self.edge.halted:
-                self.edge.loop.call_later(RETRY_S, again)
+                self._retries = {retry for retry in self._retries if retry.when() > self.edge.loop.time()}
+                self._retries.add(self.edge.loop.call_later(RETRY_S, again))
         elif isinstance(error, StorageError):
             self.edge.fail(str(error))
         else:
@@ -529,8 +531,9 @@ class Disk:
 
     async def finish(self) -> None:
         """Write what is under way and what is left, and sync everything. Raises EdgeFailed."""
-        if self._syncing is not None:
-            self._syncing.cancel()
+        for later in (*self._retries, self._syncing):
+            if later is not None:
+                later.cancel()
         loop = self.edge.loop
         try:
             with suppress(NoRoom):  # a group for which there is no room is dropped: nobody was told of it

@@ -13,7 +13,7 @@
  8. What is proposed at a number lies above the chosen marks that a majority promised it with. Where a master goes on in
     its epoch at a higher number, that majority had nothing there of a number above the one before.
  9. However many keys there are, no value makes the database do more than so much beside its operations.
-10. Who is shown that its log is not as it wrote it ends.
+10. Who is shown that its log is not as it wrote it ends, if a later group says that it was durable.
 """
 
 from collections.abc import Callable

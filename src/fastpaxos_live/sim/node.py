@@ -57,6 +57,7 @@ class Node:
         self.syncing = False  # the end of an interval is arranged
         self.lacking = False  # the next log file can't be made for now
         self.durable = 0  # all below was reported durable, or recovered
+        self.vouched_told = 0  # `vouched`, as its process knows
         self.vouched = 0  # the groups below are followed by another one, which says that they were durable
         self.damage = ""  # which fault damaged its disk: it must not start any more ...
         self.sure = True  # ... or perhaps, if this is False
@@ -228,6 +229,7 @@ class Node:
         self.starts = data_dir.meta.boots
         world.check.durable(self.id, self.storage.read(self.durable, found.position - self.durable))
         self.durable, self.vouched = found.position, found.last
+        self.vouched_told = found.last
         return found
 
     def _new_replica(self, incarnation: int) -> Replay:
@@ -566,6 +568,7 @@ class Node:
     def _on_durable(self, position: int) -> None:
         self.note(self.world.now, self.id, t.DURABLE, position)
         self.core.durable(position)
+        self.vouched_told = self.vouched
 
     def _on_limit_log(self, position: int) -> None:
         self._event(t.LIMIT_LOG, position)
@@ -579,7 +582,7 @@ class Node:
         self._event(t.READ_DONE, position, len(data))
         if damaged := self.core.read_done(position, data):
             self._miss(log_damaged(damaged))
-        elif data:
+        elif data and position < self.vouched_told:
             self.world.check.handed_on(self.id, self.world.cell_id, position, data)
 
     # --- what comes out

@@ -142,7 +142,9 @@ def _rot_under(o: Occasion, node: "Node", position: int) -> None:
     if not o.world.faulty:
         return  # arranged before the faults ended
     number, inside = divmod(position + o.random.randrange(HEADER_BYTES), o.world.plan.segment_bytes)
-    if _may_be_damaged(o, node) and position + HEADER_BYTES <= node.vouched:
+    if position >= node.vouched:
+        _count_unhandled(o, "rot_unvouched")
+    elif _may_be_damaged(o, node):
         node.disk.files[file_name(number)].flip(SEGMENT_HEADER_BYTES + inside, 1 << o.random.randrange(8))
         _harm(o, node, file_name(number))
 
