@@ -447,7 +447,8 @@ class Node:
             return
         self.in_turn = False
         core.turn(boot, wall)
-        self._after_turn()
+        if self.effort.end_turn(*core.effort()):
+            self.spins = 0  # it goes on with what was left over
         self._look(boot)
         if not self._drain(boot):
             return  # died while it sent
@@ -462,12 +463,6 @@ class Node:
         elif not self.scheduled:
             due, soonest = self.true_us(wake), world.now + 1
             self._wake_at(due if due > soonest else soonest)
-
-    def _after_turn(self) -> None:
-        if self.effort.end_turn(*self.core.effort()):
-            self.spins = 0  # it goes on with what was left over
-        for _, what in self.core.drain_complaints():
-            raise Violation(f"replica {self.id} ended a connection of a simulated client: {COMPLAINTS[what]}")
 
     def _count_spin(self) -> None:
         self.spins += 1
@@ -589,7 +584,7 @@ class Node:
     def _drain(self, boot: int) -> bool:
         """False if the process died on the way."""
         world, core = self.world, self.core
-        outputs = self._sends(self.outbound.drain(boot))
+        outputs = self.outbound.drain(boot)
         group = core.drain_disk()
         if group is not None:
             self.note(world.now, self.id, t.TO_DISK, group[0], group[2], group[1])
@@ -609,7 +604,11 @@ class Node:
             self._drain_client(id, outputs)
         if core.drain_calls():
             raise Violation(f"replica {self.id} hands up a request that the simulated clients never send")
-        if self.dying is not None and outputs:
+        if not outputs:
+            return True
+        for _, what in core.drain_complaints():
+            raise Violation(f"replica {self.id} ended a connection of a simulated client: {COMPLAINTS[what]}")
+        if self.dying is not None:
             world.random.shuffle(outputs)
         for output in outputs:
             if self.dying is not None:
@@ -624,9 +623,6 @@ class Node:
                 return False  # it could not read its log
         return True
 
-    def _sends(self, taken: list[tuple[Connection, bytes]]) -> list[tuple]:
-        return [(self.world.network.send, conn, self.id, data) for conn, data in taken]
-
     def _drain_client(self, id: int, outputs: list[tuple]) -> None:
         core, link = self.core, self.links.get(id)
         if link is None:
@@ -640,7 +636,7 @@ class Node:
             outputs.append((link.deliver, data))
         if core.is_closing(id):
             link.ended = True
-            outputs += self._sends(self.outbound.ends())
+            outputs += self.outbound.ends()
             outputs.append((link.hang_up,))
             self.post(("close_client", link))
         elif id in self.stopped and core.wants_client(id):

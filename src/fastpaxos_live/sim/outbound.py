@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING
 
 from . import trace as t
-from .trace import Fields, frames_of
+from .trace import Fields, headers_of
 
 if TYPE_CHECKING:
-    from .network import Connection
     from .node import Node
 
 
@@ -18,43 +17,46 @@ class Outbound:
         self._waits: dict[tuple[int, int], int] = {}
         """Connections that are full, and the highest number that the replica had answered when they were."""
 
-    def drain(self, boot: int) -> list[tuple["Connection", bytes]]:
-        """At the end of a turn, at `boot` of the own clock: what leaves, by connection."""
+    def drain(self, boot: int) -> list[tuple]:
+        """At the end of a turn, at `boot` of the own clock: what leaves, as calls to be made."""
         node, keys = self._node, []
         for key in node.core.drain_peers():
             conn = node.peers.get(key)
-            if conn is not None and conn.takes(key[0]):
+            if conn is None:
+                continue
+            if conn.unread[key[0]] < conn.most or conn.takes(key[0]):
                 keys.append(key)
-            elif conn is not None:
+            else:
                 self._waits.setdefault(key, node.world.check.views[node.id].told)
         return self._take(keys, boot) if keys else []
 
-    def ends(self) -> list[tuple["Connection", bytes]]:
+    def ends(self) -> list[tuple]:
         """A client's connection ends. What waits counts as sent, as the replica can't tell: it leaves, room or not."""
         keys = [key for key in self._node.core.drain_peers() if key[1] and key in self._node.peers]
         return self._take(keys, self._node.boot_us())
 
-    def _take(self, keys: list[tuple[int, int]], boot: int) -> list[tuple["Connection", bytes]]:
+    def _take(self, keys: list[tuple[int, int]], boot: int) -> list[tuple]:
         node, world = self._node, self._node.world
-        taken = []
+        core, send, calls = node.core, world.network.send, []
         sent: list[Fields] = []
         late: list[tuple[int, list[Fields]]] = []
         for key in keys:
-            data = node.core.drain_peer(*key)
-            node.note(world.now, node.id, t.TO_PEER, key[0], key[1], data)
-            frames = [fields for _, _, fields in frames_of(data)]
-            if key[1]:
-                world.streams.sent(node, key[0], frames)
+            peer, channel = key
+            data = core.drain_peer(peer, channel)
+            node.note(world.now, node.id, t.TO_PEER, peer, channel, data)
+            frames = headers_of(data)
+            if channel:
+                world.streams.sent(node, peer, frames)
             if self._waits and key in self._waits:
                 late.append((self._waits.pop(key), frames))
             else:
                 sent += frames
-            taken.append((node.peers[key], data))
+            calls.append((send, node.peers[key], node.id, data))
         if sent:
             world.check.sent(node.id, sent, boot)
         for before, frames in late:
             world.check.sent(node.id, frames, boot, before)
-        return taken
+        return calls
 
     def breaks(self, peer: int, channel: int) -> None:
         """A connection is gone: what waits for it will not leave."""

@@ -66,6 +66,15 @@ def frames_of(data: bytes) -> list[tuple[int, int, Fields]]:
     return frames
 
 
+def headers_of(data: bytes) -> list[Fields]:
+    """The fields alone of those frames."""
+    if len(data) >= log_frame.HEADER_BYTES:
+        fields = _HEADER.unpack_from(data)
+        if fields[3] == len(data):
+            return [fields]
+    return [fields for _, _, fields in frames_of(data)]
+
+
 class Trace:
     """Hashes events; with `show`, also passes one legible line an event to it, and with `rows` one a row taken."""
 
