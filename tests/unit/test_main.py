@@ -19,7 +19,7 @@ def ended(raise_: Any) -> tuple[BaseException | None, list[str]]:
 
     async def main() -> BaseException | None:
         loop = asyncio.get_running_loop()
-        process: Any = SimpleNamespace(ended=loop.create_future())
+        process: Any = SimpleNamespace(ended=loop.create_future(), failed=None)
         process._fail = lambda error: Process._fail(process, error)
         loop.set_exception_handler(lambda loop, context: Process._on_exception(process, loop, context))
         raise_(loop)
